@@ -1,0 +1,45 @@
+# Everything a stranger needs; each target does its own set-up. A second run is quick.
+PYTHON ?= python3
+PIP = -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help install demo test check lock clean
+
+help:
+	@echo "make demo     see the whole thing run, in under a minute"
+	@echo "make install  .venv/bin/vtexorders, without development tools"
+	@echo "make test     unit, flow and live tests"
+	@echo "make check    ruff, mypy, import contracts"
+
+install: .venv/.ready
+
+demo: .venv/.ready
+	.venv/bin/vtexorders demo
+
+test: .venv-dev/.ready
+	.venv-dev/bin/python -m pytest
+
+check: .venv-dev/.ready
+	.venv-dev/bin/ruff check .
+	.venv-dev/bin/ruff format --check .
+	.venv-dev/bin/mypy
+	.venv-dev/bin/lint-imports
+
+# The set-up: a virtual environment, the pinned and hashed dependencies, then this project itself.
+.venv/.ready: requirements.txt pyproject.toml
+.venv-dev/.ready: requirements-dev.txt pyproject.toml
+.venv/.ready .venv-dev/.ready:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Python 3.11 or newer is needed; this is %d.%d. Another one: make PYTHON=/path/to/python3.12 ..." % v[:2])'
+	@echo "Setting up $(@D) (once; a minute or so)"
+	@rm -rf "$(@D)"
+	@$(PYTHON) -m venv "$(@D)"
+	@"$(@D)/bin/python" $(PIP) --require-hashes -r $<
+	@"$(@D)/bin/python" $(PIP) --no-deps --no-build-isolation --editable .
+	@touch "$@"
+
+# Pin anew (needs uv): exact versions and hashes for every platform, and no index address.
+lock:
+	echo setuptools | uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet pyproject.toml - -o requirements.txt
+	echo setuptools | uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet pyproject.toml - --group dev -c requirements.txt -o requirements-dev.txt
+
+clean:
+	rm -rf .venv .venv-dev .mypy_cache .ruff_cache .pytest_cache

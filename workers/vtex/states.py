@@ -1,0 +1,100 @@
+"""VTEX's order states, by what they mean for the link to an ERP.
+
+Source: VTEX's order flow and status page, and the status list of the feed configuration reference.
+"""
+
+from __future__ import annotations
+
+READY_FOR_HANDLING = "ready-for-handling"
+
+#: The order is being prepared, or is further on: start-handling has happened.
+IN_HANDLING = frozenset(
+    {
+        "start-handling",
+        "handling",
+        "waiting-for-fulfillment",
+        "ready-for-invoicing",
+        "ready-for-invoice",
+        "invoice",
+        "invoiced",
+        "invoice-after-cancellation-deny",
+    }
+)
+
+#: Somebody asked for a cancellation and somebody else may still refuse it.
+CANCELLATION_REQUESTED = frozenset({"cancellation-requested", "request-cancel"})
+
+#: There is no way back. VTEX may show ``canceled``, ``cancel``, ``canceled`` in a row: both are the end.
+CANCELED = frozenset({"cancel", "canceled"})
+
+#: Before ready-for-handling: a later event will tell.
+TOO_EARLY = frozenset(
+    {
+        "order-created",
+        "order-completed",
+        "on-order-completed",
+        "on-order-completed-ffm",
+        "order-accepted",
+        "payment-pending",
+        "approve-payment",
+        "payment-approved",
+        "waiting-for-order-authorization",
+        "waiting-for-seller-decision",
+        "waiting-for-sellers-confirmation",
+        "waiting-ffmt-authorization",
+        "waiting-for-authorization",
+        "waiting-for-manual-authorization",
+        "waiting-for-mkt-authorization",
+        "waiting-seller-handling",
+        "authorize-fulfillment",
+        "window-to-cancel",
+        "window-to-change-seller",
+        "window-to-change-payment",
+    }
+)
+
+#: Known, and nothing for us to do.
+OTHER = frozenset(
+    {"order-create-error", "order-creation-error", "replaced", "cancellation-request-denied-ffm", "shipping-notification"}
+)
+
+KNOWN = frozenset({READY_FOR_HANDLING}) | IN_HANDLING | CANCELLATION_REQUESTED | CANCELED | TOO_EARLY | OTHER
+
+#: What a new feed configuration asks for, unless FEED_STATES says otherwise.
+DEFAULT_FEED_STATES = (READY_FOR_HANDLING, "cancellation-requested", "request-cancel", "cancel", "canceled")
+
+#: The strings that VTEX's reference lists for a filter. It accepts any other without a word, and never fires it.
+FEED_FILTER_STATES = frozenset(
+    {
+        "order-created",
+        "on-order-completed",
+        "on-order-completed-ffm",
+        "payment-pending",
+        "waiting-for-order-authorization",
+        "approve-payment",
+        "payment-approved",
+        "request-cancel",
+        "waiting-for-seller-decision",
+        "waiting-ffmt-authorization",
+        "waiting-for-authorization",
+        "waiting-for-manual-authorization",
+        "authorize-fulfillment",
+        "order-create-error",
+        "order-creation-error",
+        "window-to-cancel",
+        "window-to-change-seller",
+        "waiting-for-mkt-authorization",
+        "waiting-seller-handling",
+        READY_FOR_HANDLING,
+        "start-handling",
+        "handling",
+        "invoice-after-cancellation-deny",
+        "order-accepted",
+        "invoice",
+        "invoiced",
+        "replaced",
+        "cancellation-requested",
+        "cancel",
+        "canceled",
+    }
+)
