@@ -1,0 +1,88 @@
+"""The seam between VTEX and an ERP: what is handed over, and what every ERP adapter promises.
+
+A sink answers only once the ERP holds the delivery durably. Everything is delivered at least once and out of
+order, so a sink is idempotent (:attr:`Delivery.key` stays the same over every repeat) and knows that
+``order.canceled`` is final and may come first. :mod:`workers.erp.contract` checks all of this for any sink.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from workers import errors
+
+#: The order may be prepared: it is ready for handling, or was moved on by hand.
+ORDER_READY = "order.ready"
+#: Somebody asked for a cancellation, and somebody else may still refuse it.
+CANCELLATION_REQUESTED = "order.cancellation_requested"
+#: The order is canceled. There is no way back.
+CANCELED = "order.canceled"
+
+#: Which module opens a sink of which scheme; it is imported only when it is asked for.
+_OPENERS = {
+    "sqlite": "workers.erp.sql",
+    "postgresql+psycopg": "workers.erp.sql",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One thing that the ERP is told about one order.
+
+    ``status`` is VTEX's status in this document, ``last_change`` its last change as
+    ``YYYY-MM-DDTHH:MM:SS.fffffffZ`` (UTC, so it sorts as text), empty when VTEX did not say.
+    ``document`` is the order's JSON exactly as VTEX sent it; it holds personal data and shows in no ``repr``.
+    """
+
+    type: str
+    account: str
+    order_id: str
+    status: str | None
+    last_change: str
+    document: str = field(repr=False)
+
+    @property
+    def key(self) -> str:
+        """The same over every repeat of this delivery, and different for any other one.
+
+        A cancellation can be asked for, denied, and asked for again: each request is one of its own.
+        """
+        key = f"{self.account}:{self.order_id}:{self.type}"
+        return f"{key}:{self.last_change}" if self.type == CANCELLATION_REQUESTED else key
+
+
+class Sink(Protocol):
+    """An ERP, as the workers see it. One object serves all threads of a process."""
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Return when the ERP holds it durably; a repeat changes nothing.
+
+        Raise :class:`~workers.errors.Permanent` for what is wrong with this order alone,
+        :class:`~workers.errors.AccessDenied` for what is wrong with the connection, whichever the order,
+        and another :class:`~workers.errors.Retryable` for what will pass.
+        """
+
+    def check(self) -> None:
+        """Raise, with one sentence, unless the ERP can be reached and would take an order now."""
+
+    def close(self) -> None:
+        """Let go of connections; the sink opens them again when it is used again."""
+
+
+class _Opener(Protocol):
+    def open_sink(self, url: str, *, pool: int) -> Sink: ...
+
+
+def open_sink(url: str, *, pool: int = 64) -> Sink:
+    """The sink that ``url`` names, for up to ``pool`` threads at a time; nothing is connected yet.
+
+    Raise :class:`~workers.errors.Invalid` when there is no such sink.
+    """
+    scheme = url.partition(":")[0]
+    if scheme not in _OPENERS:
+        known = ", ".join(f"{known}:" for known in _OPENERS)
+        raise errors.Invalid(f"no ERP sink starts with {scheme[:20]!r}; there is {known}")
+    opener = cast("_Opener", importlib.import_module(_OPENERS[scheme]))
+    return opener.open_sink(url, pool=pool)
