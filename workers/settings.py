@@ -263,7 +263,7 @@ def load() -> Settings:
         name=read.parsed("VTEX_ACCOUNT", "", _host_word) if name else "",
         app_key=Secret(read.parsed("VTEX_APP_KEY", "", _credential) if key else ""),
         app_token=Secret(read.parsed("VTEX_APP_TOKEN", "", _credential) if token else ""),
-        environment=read.parsed("VTEX_ENVIRONMENT", Account.environment, _host_word),
+        environment=read.parsed("VTEX_ENVIRONMENT", "vtexcommercestable", _host_word),
         base_url=read.parsed("VTEX_BASE_URL", None, _http_url(insecure)),
         requests_per_minute=read.parsed("VTEX_REQUESTS_PER_MINUTE", 4800, whole(1, 600_000)),
     )

@@ -1,0 +1,190 @@
+"""What VTEX's answers mean: one ladder from a status (or no answer at all) to the error tree.
+
+The difference between a read and a write decides most: a read that failed did not happen, a write without a
+readable answer may have.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from workers.errors import (
+    AccessDenied,
+    Conflict,
+    NotFound,
+    OrderLinkError,
+    OutcomeUnknown,
+    RateLimited,
+    Rejected,
+    Unavailable,
+)
+from workers.vtex.schemas import load_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from workers.settings import Account
+    from workers.vtex.transport import Answer, NoAnswer
+
+_SUCCESS, _REDIRECT, _CLIENT_ERROR = 2, 3, 4  # the first digit of a status
+_CLIENT_ERRORS_TO_REPEAT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
+_LONGEST_WAIT = 3600.0  # a Retry-After beyond it is an accident, and would stop a store for good
+_NOT_FOLLOWED = (
+    "; not followed, the credentials would go there. Check VTEX_ACCOUNT, VTEX_ENVIRONMENT and VTEX_BASE_URL"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One kind of call.
+
+    ``does`` is its name in a message, ``permission`` the License Manager resource that the application key
+    needs for it. ``succeeds`` lists the statuses that mean success, if VTEX promises certain ones.
+    """
+
+    name: str
+    does: str
+    method: str
+    permission: str
+    writes: bool = False
+    feed: bool = False
+    succeeds: tuple[int, ...] = ()
+
+
+def failure_of(  # noqa: PLR0911 (one ladder, read from top to bottom)
+    endpoint: Endpoint, about: str, answer: Answer, account: Account
+) -> OrderLinkError | None:
+    """What an answer means; None if it is a success."""
+    status, kind, after = answer.status, answer.status // 100, _retry_after(answer.headers)
+    call = _name(endpoint, about)
+    if kind == _SUCCESS:
+        return _doubt(endpoint, call, answer)
+    code, said = _vtex_error(answer, account)
+    heard = f"{call}: VTEX answered {status}" + (f" {code}" if code else "") + (f" ({said})" if said else "")
+    if kind == _REDIRECT:
+        return Unavailable(f"{heard} and points to {_pointed_to(answer)}{_NOT_FOLLOWED}", status=status)
+    if status == HTTPStatus.UNAUTHORIZED:
+        return AccessDenied(
+            f"{heard}: VTEX_APP_KEY and VTEX_APP_TOKEN are not valid for it", status=status, code=code
+        )
+    if status == HTTPStatus.FORBIDDEN:
+        return AccessDenied(
+            f'{heard}: the application key needs the permission "{endpoint.permission}" (License Manager)',
+            status=status,
+            code=code,
+        )
+    if status == HTTPStatus.NOT_FOUND:
+        return NotFound(heard, status=status, code=code)
+    if status == HTTPStatus.CONFLICT:
+        return Conflict(heard, status=status, code=code)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return RateLimited(f"{heard}: too many calls for this account", status=status, code=code, after=after)
+    if kind == _CLIENT_ERROR and status not in _CLIENT_ERRORS_TO_REPEAT:
+        return Rejected(heard, status=status, code=code)
+    if endpoint.writes:
+        return OutcomeUnknown(f"{heard}: it may have happened", status=status, code=code, after=after)
+    return Unavailable(heard, status=status, code=code, after=after)
+
+
+def _doubt(endpoint: Endpoint, call: str, answer: Answer) -> OrderLinkError | None:
+    """A 2xx that proves nothing: a part of a body, somebody else's page, a start-handling without its 204."""
+    problem = answer.problem
+    if problem is None and _is_page(answer):
+        problem = "it is a web page: something between us and VTEX answered, or the address is wrong"
+    if problem is None and endpoint.succeeds and answer.status not in endpoint.succeeds:
+        problem = f"only {endpoint.succeeds[0]} means success here"
+    if problem is None:
+        return None
+    kind = OutcomeUnknown if endpoint.writes else Unavailable
+    return kind(f"{call}: VTEX answered {answer.status}, but {problem}", status=answer.status)
+
+
+def unanswered(endpoint: Endpoint, about: str, failure: NoAnswer) -> OrderLinkError:
+    """What no answer at all means."""
+    message = f"{_name(endpoint, about)}: {failure.why}"
+    if endpoint.writes and failure.sent:
+        return OutcomeUnknown(f"{message}: it may have happened")
+    return Unavailable(message)
+
+
+def _name(endpoint: Endpoint, about: str) -> str:
+    return f"{endpoint.does} {about}".strip()
+
+
+def _is_page(answer: Answer) -> bool:
+    kind = answer.headers.get("Content-Type", "").lower()
+    return "html" in kind or answer.body[:256].lstrip().startswith(b"<")
+
+
+def text_of(endpoint: Endpoint, answer: Answer, about: str = "") -> str:
+    """The body as UTF-8, which JSON always is, whatever the header says."""
+    try:
+        return answer.body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        pass
+    raise Unavailable(f"{_name(endpoint, about)}: the answer is not valid UTF-8", status=answer.status)
+
+
+def json_of(endpoint: Endpoint, answer: Answer) -> Any:
+    """The value of a JSON body; Unavailable if it is not whole JSON."""
+    text = text_of(endpoint, answer)
+    try:
+        return load_json(text)
+    except ValueError:
+        pass
+    raise Unavailable(f"{endpoint.does}: the answer is not JSON, or only a part of it", status=answer.status)
+
+
+def _vtex_error(answer: Answer, account: Account) -> tuple[str | None, str]:
+    """VTEX's own code and message, from ``{"error": {"code", "message"}}`` or whatever else it sent."""
+    try:
+        body = load_json(answer.body.decode("utf-8-sig"))
+    except ValueError:
+        return None, ""
+    if isinstance(body, list) and body:
+        body = body[0]
+    error = body.get("error", body) if isinstance(body, dict) else body
+    if not isinstance(error, dict):
+        return None, _clean(error, account, 200)
+    lowered = {str(key).lower(): value for key, value in error.items()}
+    return _clean(lowered.get("code"), account, 40) or None, _clean(lowered.get("message"), account, 200)
+
+
+def _clean(value: object, account: Account, longest: int) -> str:
+    """A text fit for one line of a log: short, printable, and without our credentials if it echoes them."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return ""
+    text = str(value)[:10_000]
+    for secret in (account.app_key, account.app_token):
+        if secret:
+            text = text.replace(secret.reveal(), "***")
+    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _pointed_to(answer: Answer) -> str:
+    """The host alone of a redirect: the rest of its address may hold anything."""
+    try:
+        host = urlsplit(answer.headers.get("Location", "")).hostname or ""
+    except ValueError:
+        host = ""
+    return host if re.fullmatch(r"[A-Za-z0-9.-]{1,100}", host) else "another address"
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Retry-After in seconds from now, given as seconds or as a date; None if absent or garbage."""
+    text = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", text):
+        return min(float(text), _LONGEST_WAIT)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), _LONGEST_WAIT)
