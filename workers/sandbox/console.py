@@ -1,0 +1,67 @@
+"""The console's ``sandbox`` command."""
+
+from __future__ import annotations
+
+import click
+
+from workers.sandbox.config import SandboxConfig
+from workers.sandbox.faults import WORDS, FaultPlan
+
+
+def _plan(_context: click.Context, _parameter: click.Parameter, value: str) -> FaultPlan:
+    try:
+        return FaultPlan.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command("sandbox")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8090, show_default=True, help="Port to listen on; 0 takes a free one.")
+@click.option("--account", default="teststore", show_default=True, help="Name of the store.")
+@click.option("--app-key", default="key", show_default=True, help="Application key that is accepted.")
+@click.option("--app-token", default="token", show_default=True, help="Application token that is accepted.")
+@click.option("--seed", default=1, show_default=True, help="The same seed gives the same orders and faults.")
+@click.option("--orders", default=100, show_default=True, help="Orders to create.")
+@click.option("--orders-per-second", default=0.0, help="Let them arrive over time instead of at once.")
+@click.option("--latency", default=0.0, help="Seconds that a call takes.")
+@click.option(
+    "--faults", default="", callback=_plan, help=f"Such as 5xx=0.1,lost=0.05. Words: {', '.join(WORDS)}."
+)
+@click.option(
+    "--visibility", default=30.0, show_default=True, help="Seconds until an uncommitted event comes back."
+)
+@click.option("--rate", default=0, help="Calls a minute before 429; 0 means no limit.")
+@click.option("--retry-after", type=float, help="Send Retry-After with a 429.")
+@click.option("--lag", default=0.0, help="Seconds that the order list runs behind.")
+@click.option(
+    "--handling-delay", default=0.05, show_default=True, help="Seconds from start-handling to handling."
+)
+@click.option(
+    "--short-reads/--full-reads", default=True, help="Whether the feed may hand out less than it has."
+)
+@click.option("--feed/--no-feed", default=True, help="Whether a feed is configured at the start.")
+def command(
+    host: str, port: int, visibility: float, rate: int, lag: float, feed: bool, **options: object
+) -> None:
+    """Run a stand-in VTEX on this machine: its orders, its feed, and its bad days.
+
+    Steer it and ask it under /_sandbox/ (audit, orders, calls, faults, credentials, feed).
+    """
+    from workers.sandbox.server import run
+
+    values = {
+        **options,
+        "visibility_timeout": visibility,
+        "requests_per_minute": rate,
+        "index_lag": lag,
+        "feed_configured": feed,
+    }
+    config = SandboxConfig.from_dict(values)
+
+    def ready(bound: int) -> None:
+        click.echo(
+            f"Sandbox of {config.account} at http://{host}:{bound} with {config.orders} orders; Ctrl-C ends it."
+        )
+
+    run(config, host, port, ready)

@@ -1,0 +1,135 @@
+"""The control plane: how a test, a demo or a person steers the sandbox and asks what happened."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from workers.sandbox.answers import answer, refusal
+from workers.sandbox.faults import FaultPlan
+from workers.sandbox.store import UnknownOrderError
+from workers.sandbox.subscription import Subscription
+from workers.vtex.states import READY_FOR_HANDLING
+
+if TYPE_CHECKING:
+    from workers.sandbox.world import World
+
+
+class Control:
+    """One method an address below ``/_sandbox/``."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what the server registers."""
+        return [
+            web.get("/_sandbox/audit", self.audit),
+            web.get("/_sandbox/calls", self.calls),
+            web.get("/_sandbox/orders", self.orders),
+            web.post("/_sandbox/orders", self.create),
+            web.get("/_sandbox/state/{orderId}", self.state),
+            web.post("/_sandbox/orders/{orderId}/status", self.move),
+            web.post("/_sandbox/faults", self.faults),
+            web.post("/_sandbox/credentials", self.credentials),
+            web.post("/_sandbox/feed", self.feed),
+        ]
+
+    async def audit(self, request: web.Request) -> web.Response:
+        """Add up what happened; ``?per_order=0`` leaves out the map of every order."""
+        return answer(self._world.audit.report(per_order=request.query.get("per_order") != "0"))
+
+    async def calls(self, request: web.Request) -> web.Response:
+        """Show the last ``?last=`` calls, the oldest first."""
+        last = int(request.query.get("last", "100"))
+        gate = self._world.gate
+        report = self._world.audit.report(per_order=False)
+        return answer(
+            {
+                "total": gate.total,
+                "by_route": report["calls_by_route"],
+                "last": list(gate.calls)[-last:] if last > 0 else [],
+            }
+        )
+
+    async def orders(self, _request: web.Request) -> web.Response:
+        """List all orders with the facts that matter."""
+        return answer([self._world.audit.order(order) for order in self._world.store])
+
+    async def create(self, request: web.Request) -> web.Response:
+        """Create ``count`` orders; a state of null makes them incomplete."""
+        body = await _body(request)
+        made = [
+            self._world.store.create(
+                body.get("status", READY_FOR_HANDLING),
+                items=body.get("items"),
+                age=float(body.get("age", 0)),
+                advance=body.get("advance"),
+            ).order_id
+            for _ in range(int(body.get("count", 1)))
+        ]
+        return answer({"ids": made})
+
+    async def state(self, request: web.Request) -> web.Response:
+        """Show one order's facts."""
+        try:
+            return answer(self._world.audit.order(self._world.store.get(request.match_info["orderId"])))
+        except UnknownOrderError:
+            return refusal(404, "1", "Order not found")
+
+    async def move(self, request: web.Request) -> web.Response:
+        """Force an order into a state."""
+        body = await _body(request)
+        try:
+            order = self._world.store.get(request.match_info["orderId"])
+        except UnknownOrderError:
+            return refusal(404, "1", "Order not found")
+        self._world.store.move(order, body["status"])
+        return answer(self._world.audit.order(order))
+
+    async def faults(self, request: web.Request) -> web.Response:
+        """Change the fault plan: ``{"faults": text or fields}``; ``{"script": [...]}`` fails chosen calls."""
+        body = await _body(request)
+        plan = body.get("faults")
+        if isinstance(plan, str):
+            self._world.faults.plan = FaultPlan.parse(plan)
+        elif plan is not None:
+            self._world.faults.plan = FaultPlan(**plan)
+        for step in body.get("script", ()):
+            self._world.faults.script(**step)
+        return answer({})
+
+    async def credentials(self, request: web.Request) -> web.Response:
+        """Make every call answer 401 or 403, or, with null, work again."""
+        self._world.gate.forced_status = (await _body(request)).get("status")
+        return answer({})
+
+    async def feed(self, request: web.Request) -> web.Response:
+        """Take the feed's configuration away, or put the first one back."""
+        if (await _body(request)).get("configured"):
+            config = self._world.config
+            self._world.subscribe(Subscription.of_states(config.feed_states, config.visibility_timeout))
+        else:
+            self._world.unsubscribe()
+        return answer({})
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    value = json.loads(await request.read() or b"{}")
+    if not isinstance(value, dict):
+        raise ValueError("a JSON object is needed")  # noqa: TRY004
+    return value
+
+
+@web.middleware
+async def explain(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Answer a wrong control call with the reason instead of a stack trace."""
+    try:
+        response: web.StreamResponse = await handler(request)
+    except (ValueError, TypeError, KeyError) as error:
+        if not request.path.startswith("/_sandbox/"):
+            raise
+        return refusal(400, "1", f"{type(error).__name__}: {error}")
+    return response

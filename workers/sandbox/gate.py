@@ -1,0 +1,169 @@
+"""What every call to the API passes on its way in and out: latency, credentials, pace, faults, the call log."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections import Counter, deque
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from workers.sandbox.answers import html, raw, refusal
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
+
+    from workers.sandbox.clock import Clock
+    from workers.sandbox.config import SandboxConfig
+    from workers.sandbox.faults import Draw, Faults
+
+CONTROL_PREFIX = "/_sandbox/"
+_REMEMBERED_CALLS = 20_000
+
+
+class Pace:
+    """The account's limit: a bucket that holds ten seconds' worth of calls, as VTEX tolerates short bursts."""
+
+    def __init__(self, clock: Clock, per_minute: int) -> None:
+        self._clock = clock
+        self._rate = per_minute / 60
+        self._size = max(1.0, per_minute / 6)
+        self._level = self._size
+        self._at = clock()
+
+    def admits(self) -> bool:
+        """Take one call from the bucket, or say that there is none left."""
+        if not self._rate:
+            return True
+        now = self._clock()
+        self._level = min(self._size, self._level + (now - self._at) * self._rate)
+        self._at = now
+        if self._level < 1:
+            return False
+        self._level -= 1
+        return True
+
+
+class Gate:
+    """The middleware. ``forced_status`` makes every call answer so: a revoked key, or a missing role."""
+
+    def __init__(self, config: SandboxConfig, faults: Faults, clock: Clock) -> None:
+        self.forced_status: int | None = None
+        self.by_route: dict[str, Counter[int]] = {}
+        self.calls: deque[dict[str, Any]] = deque(maxlen=_REMEMBERED_CALLS)
+        self.total = 0
+        self.unauthorized = 0
+        self.forbidden = 0
+        self.too_many = 0
+        self._config = config
+        self._faults = faults
+        self._pace = Pace(clock, config.requests_per_minute)
+        self._key = config.app_key.encode()
+        self._token = config.app_token.encode()
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let a call pass, or not."""
+        if request.path.startswith(CONTROL_PREFIX):
+            return await handler(request)
+        begin = time.time()
+        # The body is read before anything else: a call that was cut had been sent.
+        await request.read()
+        draw = self._faults.draw(request.method, request.path)
+        await asyncio.sleep(self._config.latency / 2 + draw.delay)
+        if draw.delay:
+            self._faults.given["slow"] += 1
+        response, fault = await self._pass(request, handler, draw)
+        if self._config.latency:
+            await asyncio.sleep(self._config.latency / 2)
+        self._note(request, begin, 0 if response is None else response.status, fault)
+        if response is None:
+            # The client sees the connection close and no answer; what is returned here goes nowhere.
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
+        return response
+
+    async def _pass(
+        self, request: web.Request, handler: Handler, draw: Draw
+    ) -> tuple[web.StreamResponse | None, str | None]:
+        refused = self._refuse(request)
+        if refused is not None:
+            return refused, None
+        kind = draw.kind
+        if kind == "cut_before":
+            return None, self._gave(kind)
+        if kind == "error_429":
+            self.too_many += 1
+            return self._slow_down(), self._gave(kind)
+        if kind == "error_5xx":
+            status = (500, 502, 503, 504)[int(draw.choice * 4)]
+            return refusal(status, "1", "An error has occurred."), self._gave(kind)
+        if kind == "html_error":
+            odd = request.method == "GET" and draw.choice < 1 / 4
+            return html(HTTPStatus.OK if odd else HTTPStatus.BAD_GATEWAY), self._gave(kind)
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            response = refusal(error.status, "1", error.reason)
+        if kind == "lost_answer":
+            variant = int(draw.choice * 3)
+            return (None, html(500), html(504))[variant], self._gave(kind)
+        if kind == "truncated_json" and isinstance(response, web.Response) and response.body:
+            body = response.body
+            if isinstance(body, bytes):
+                return raw(body[: len(body) // 2], response.status), self._gave(kind)
+        return response, None
+
+    def _refuse(self, request: web.Request) -> web.Response | None:
+        if self.forced_status == HTTPStatus.UNAUTHORIZED or not self._knows(request):
+            self.unauthorized += 1
+            return refusal(401, "1", "Unauthorized access")
+        if self.forced_status == HTTPStatus.FORBIDDEN or operation(request) in self._config.denied:
+            self.forbidden += 1
+            return refusal(403, "1", "Access denied")
+        if not self._pace.admits():
+            self.too_many += 1
+            return self._slow_down()
+        return None
+
+    def _knows(self, request: web.Request) -> bool:
+        key = request.headers.get("X-VTEX-API-AppKey", "").encode()
+        token = request.headers.get("X-VTEX-API-AppToken", "").encode()
+        return hmac.compare_digest(key, self._key) and hmac.compare_digest(token, self._token)
+
+    def _slow_down(self) -> web.Response:
+        response = refusal(429, "429", "Too many requests")
+        if self._config.retry_after is not None:
+            response.headers["Retry-After"] = f"{self._config.retry_after:g}"
+        return response
+
+    def _gave(self, kind: str) -> str:
+        self._faults.given[kind] += 1
+        return kind
+
+    def _note(self, request: web.Request, begin: float, status: int, fault: str | None) -> None:
+        self.total += 1
+        self.by_route.setdefault(route_name(request), Counter())[status] += 1
+        self.calls.append(
+            {"at": begin, "method": request.method, "path": request.path, "status": status, "fault": fault}
+        )
+
+
+def route_name(request: web.Request) -> str:
+    """Return ``METHOD /path/{parameter}`` of the route that a call took."""
+    resource = request.match_info.route.resource
+    return f"{request.method} {request.path if resource is None else resource.canonical}"
+
+
+def operation(request: web.Request) -> str:
+    """Return the permission a call needs: feed, config, view, list or workflow."""
+    path = request.path.rstrip("/")
+    if path.startswith("/api/orders/feed"):
+        return "config" if path.endswith("/config") else "feed"
+    if path == "/api/oms/pvt/orders":
+        return "list"
+    return "view" if request.method == "GET" else "workflow"

@@ -1,0 +1,207 @@
+"""All orders of the stand-in store, what may happen to them, and the events that tell of it."""
+
+from __future__ import annotations
+
+import bisect
+import heapq
+import json
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from workers.sandbox import orders as documents
+from workers.sandbox.clock import stamp
+from workers.sandbox.feed import Event
+from workers.sandbox.machine import AUTHORIZED, BEFORE, NEXT
+from workers.vtex.states import READY_FOR_HANDLING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from workers.sandbox.clock import Clock
+
+_CACHED_DOCUMENTS = 4096
+
+
+class UnknownOrderError(LookupError):
+    """There is no such order."""
+
+
+class WrongStateError(Exception):
+    """The order's state does not allow what was asked."""
+
+
+@dataclass(slots=True)
+class Order:
+    """What changes of an order; the rest follows from its index. ``status`` is None while it is incomplete."""
+
+    index: int
+    order_id: str
+    status: str | None
+    last_status: str | None
+    created: float
+    changed: float
+    authorized: float | None = None
+    items: int | None = None
+    version: int = 1
+    #: How often start-handling had its effect, and how often it was asked for. The first must never pass 1.
+    handled: int = 0
+    handling_asked: int = 0
+    #: Fields of the document that later calls replaced (packages, changes, cancellation).
+    extra: dict[str, Any] | None = None
+
+
+class Store:
+    """Creates orders and moves them from state to state. ``tell`` is called with an event for every change."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        tell: Callable[[Event], None],
+        *,
+        account: str = "teststore",
+        seed: int = 1,
+        handling_delay: float = 0.05,
+        marketplace_events: float = 0.1,
+    ) -> None:
+        self.handling_delay = handling_delay
+        self._account = account
+        self._seed = seed
+        self._clock = clock
+        self._tell = tell
+        self._every_marketplace = round(1 / marketplace_events) if marketplace_events > 0 else 0
+        self._orders: dict[str, Order] = {}
+        self._by_creation: list[tuple[float, int, str]] = []
+        self._due: list[tuple[float, int, str, str, str, float]] = []
+        self._changes = 0
+        self._cache: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._orders)
+
+    def __iter__(self) -> Iterator[Order]:
+        return iter(self._orders.values())
+
+    def get(self, order_id: str) -> Order:
+        """Return an order by its id or by ``seq`` and its sequence number; UnknownOrderError if there is none."""
+        if order_id.startswith("seq") and order_id[3:].isdecimal():
+            order_id = documents.order_id(self._seed, int(order_id[3:]) - int(documents.sequence(0)))
+        try:
+            return self._orders[order_id]
+        except KeyError:
+            raise UnknownOrderError(order_id) from None
+
+    def create(
+        self,
+        status: str | None = READY_FOR_HANDLING,
+        *,
+        items: int | None = None,
+        age: float = 0.0,
+        advance: float | None = None,
+    ) -> Order:
+        """Create the next order, ``age`` seconds ago, and tell of its state.
+
+        With ``advance`` it goes on by itself, a state every so many seconds, as far as ready-for-handling.
+        """
+        now = self._clock()
+        index = len(self._orders)
+        order = Order(
+            index=index,
+            order_id=documents.order_id(self._seed, index),
+            status=status,
+            last_status=BEFORE.get(status or ""),
+            created=now - age,
+            changed=now - age,
+            authorized=now - age if status in AUTHORIZED else None,
+            items=items,
+        )
+        self._orders[order.order_id] = order
+        bisect.insort(self._by_creation, (order.created, index, order.order_id))
+        self._announce(order, now - age)
+        if advance is not None:
+            self._plan_next(order, now, advance)
+        return order
+
+    def start_handling(self, order_id: str) -> Order:
+        """Do what the start-handling call does; WrongStateError unless the order is ready for it."""
+        order = self.get(order_id)
+        order.handling_asked += 1
+        if order.status != READY_FOR_HANDLING:
+            raise WrongStateError("Order status should be ready-for-handling to perform this action")
+        order.handled += 1
+        self.move(order, "start-handling")
+        self._plan(self._clock() + self.handling_delay, order, "start-handling", "handling", -1.0)
+        return order
+
+    def move(self, order: Order, status: str | None) -> None:
+        """Put the order into a state, whatever it was in before, and tell of it."""
+        before = order.changed
+        order.last_status, order.status = order.status, status
+        order.changed = self._clock()
+        order.version += 1
+        if status in AUTHORIZED and order.authorized is None:
+            order.authorized = order.changed
+        self._announce(order, before)
+
+    def run_due(self) -> None:
+        """Make the moves whose time has come."""
+        now = self._clock()
+        while self._due and self._due[0][0] <= now:
+            due, _, order_id, status, target, step = heapq.heappop(self._due)
+            order = self._orders[order_id]
+            if order.status == status:
+                self.move(order, target)
+                if step >= 0:
+                    self._plan_next(order, due, step)
+
+    def render(self, order: Order) -> bytes:
+        """Return the order's document as JSON; kept until the order changes."""
+        cached = self._cache.get(order.order_id)
+        if cached is not None and cached[0] == order.version:
+            return cached[1]
+        text = json.dumps(
+            documents.document(self._account, self._seed, order), ensure_ascii=False, separators=(",", ":")
+        )
+        body = text.encode()
+        self._cache[order.order_id] = (order.version, body)
+        if len(self._cache) > _CACHED_DOCUMENTS:
+            self._cache.popitem(last=False)
+        return body
+
+    def facts(self, order: Order) -> documents.Facts:
+        """Return what the order's document is made of."""
+        return documents.facts(self._seed, order.index, order.items)
+
+    def created_between(self, first: float, last: float) -> list[Order]:
+        """Return the orders created in a window of time, both ends included, the oldest first."""
+        start = bisect.bisect_left(self._by_creation, (first, -1, ""))
+        end = bisect.bisect_right(self._by_creation, (last, len(self._orders), ""))
+        return [self._orders[order_id] for _, _, order_id in self._by_creation[start:end]]
+
+    def _plan_next(self, order: Order, now: float, step: float) -> None:
+        if order.status in NEXT and order.status != READY_FOR_HANDLING:
+            self._plan(now + step, order, order.status, NEXT[order.status], step)
+
+    def _plan(self, due: float, order: Order, status: str, target: str, step: float) -> None:
+        self._changes += 1
+        heapq.heappush(self._due, (due, self._changes, order.order_id, status, target, step))
+
+    def _announce(self, order: Order, before: float) -> None:
+        self._changes += 1
+        number = self._changes
+        zone = "+00:00" if number % 7 == 0 else "Z"
+        domains = ["Fulfillment"]
+        if self._every_marketplace and number % self._every_marketplace == 0:
+            domains.append("Marketplace")
+        for domain in domains:
+            self._tell(
+                Event(
+                    event_id=documents.identifier("event", self._seed, number, domain),
+                    order_id=order.order_id,
+                    domain=domain,
+                    state=order.status,
+                    last_state=order.last_status,
+                    last_change=stamp(before, zone),
+                    current_change=stamp(order.changed, zone),
+                )
+            )
