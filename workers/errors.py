@@ -6,9 +6,11 @@
     │   ├── Unavailable      nothing happened: no connection, 5xx on a read, an answer that cannot be read
     │   ├── NotYet           the order is not in a state for it yet
     │   ├── OutcomeUnknown   it may have happened: look before doing it again
-    │   └── AccessDenied     401/403: nothing is wrong with the order; the whole account (or sink) pauses
+    │   └── AccessDenied     401/403: nothing is wrong with the order; the whole account pauses
+    │       └── SinkDenied   the same at the ERP's door: the sink pauses
     └── Permanent            trying again unchanged cannot help
-        ├── Rejected         the other side refused it (400, 404, 413, 422)
+        ├── Rejected         the other side refused it (400, 413, 422)
+        │   └── NotFound     the other side does not know it (404)
         ├── Invalid          we refuse it: what we were given does not make sense
         └── Conflict         409: the order is in another state than the step needs
 
@@ -62,6 +64,10 @@ class OutcomeUnknown(Retryable):
 
 class AccessDenied(Retryable):
     """401 or 403: wrong credentials or a missing permission."""
+
+
+class SinkDenied(AccessDenied):
+    """The ERP's database or endpoint does not let us in: wrong credentials, no permission, no table."""
 
 
 class Permanent(OrderLinkError):

@@ -1,0 +1,176 @@
+"""The base of a step: claim, body, finish; an error goes to the policy. Bodies stay short.
+
+A body gets a :class:`Work` and returns where the order goes next. Everything that can happen to a message
+(lost, doubled, late, its worker killed) is dealt with here and in the ledger, so that bodies read like the
+description of the job.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+from celery import Celery, Task, chain
+
+from workers import errors, runtime, telemetry
+from workers.erp.sink import Delivery
+from workers.ledger import DEAD, DOWNLOAD, START_HANDLING, Claim, Refusal
+from workers.policy import CRASH_LIMIT, Bury, Decision, Park, Pause, Retry
+from workers.runtime import Link
+from workers.vtex.client import Vtex
+from workers.vtex.schemas import Order
+
+log = telemetry.get(__name__)
+
+#: Seconds after which the orders of a paused account or sink are looked at again.
+PAUSE_SECONDS = 60.0
+_rng = random.Random()
+
+
+#: The steps that are tasks, in their order: what a chain is made of.
+CHAIN = {DOWNLOAD: "orders.download", START_HANDLING: "orders.start_handling"}
+
+
+def enqueue(app: Celery, account: str, order_id: str, step: str = DOWNLOAD) -> None:
+    """Send one order on its way, from a step on: ``chain(download, start_handling)`` or its rest."""
+    names = list(CHAIN.values())[list(CHAIN).index(step) :]
+    chain(*(app.tasks[name].si(account=account, order_id=order_id) for name in names)).apply_async()
+
+
+class ClaimLost(Exception):  # noqa: N818 - it is no error, the other worker goes on
+    """Another worker took the step over (this one stalled): stop, do nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class To:
+    """Where the order goes: a step or an end, with a line for its timeline and fields for its record."""
+
+    where: str
+    code: str
+    detail: str = ""
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Work:
+    """One claimed step of one order."""
+
+    link: Link
+    claim: Claim
+
+    @property
+    def order_id(self) -> str:
+        return self.claim.order_id
+
+    @property
+    def vtex(self) -> Vtex:
+        return self.link.vtex
+
+    def tell_erp(self, kind: str, order: Order) -> None:
+        """Deliver to the ERP, durably. Before that it is written down that the ERP may have the order."""
+        if not self.link.ledger.delivering(self.claim):
+            raise ClaimLost
+        delivery = Delivery(
+            type=kind,
+            account=self.link.account.name,
+            order_id=order.order_id,
+            status=order.status,
+            last_change=order.last_change,
+            document=order.text,
+        )
+        try:
+            self.link.sink.deliver(delivery)
+        except errors.AccessDenied as denied:
+            raise errors.SinkDenied(f"the ERP refuses us: {denied}") from None
+
+
+class Step(Task):  # type: ignore[misc]
+    """A Celery task for one step of an order. Arguments: ``account`` and ``order_id``, by keyword."""
+
+    abstract = True
+    step = ""
+    max_retries = None  # the policy's horizon decides
+
+    def __call__(self, *, account: str, order_id: str) -> None:
+        link = runtime.current().link(account)
+        with telemetry.bind(account=account, order_id=order_id, step=self.step, task_id=self.request.id):
+            try:
+                self._work(link, order_id)
+            except redis.RedisError as error:
+                # nothing can be written down now; the lease runs out and the sweeper brings the step back
+                self._stop_chain()
+                log.warning("redis_unavailable", error=type(error).__name__)
+
+    def _work(self, link: Link, order_id: str) -> None:
+        paused = link.ledger.paused()
+        if "vtex" in paused or ("erp" in paused and self.step == DOWNLOAD):
+            self._stop_chain()  # the record stays due: the sweeper brings it back after the pause
+            return
+        # one token an execution: two copies of a message must not share a claim
+        claim = link.ledger.claim(order_id, self.step, uuid.uuid4().hex)
+        if isinstance(claim, Refusal):
+            if claim.why != "elsewhere":  # "elsewhere": this step is done already, the next one may be waiting
+                self._stop_chain()
+            log.debug("nothing_to_do", why=claim.why)
+            return
+        if claim.crashes >= CRASH_LIMIT:
+            self._follow(link, claim, Bury(f"its worker died {claim.crashes} times while it worked on this order"))
+            return
+        try:
+            to = self.run(Work(link, claim))
+        except ClaimLost:
+            self._stop_chain()
+            log.warning("claim_lost")
+        except redis.RedisError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the order must not be lost
+            self._failed(link, claim, error)
+        else:
+            self._go(link, claim, to)
+
+    def _go(self, link: Link, claim: Claim, to: To) -> None:
+        where = link.ledger.advance(claim, to.where, to.code, to.detail, **to.fields)
+        log.info(to.code, detail=to.detail or None, attempt=claim.attempts, now=where)
+        if where == to.where and self.request.chain:
+            return  # Celery publishes the next step of the chain
+        self._stop_chain()
+        step = DOWNLOAD if where == "again" else where
+        if step in CHAIN:
+            enqueue(self.app, link.account.name, claim.order_id, step)
+
+    def _failed(self, link: Link, claim: Claim, error: Exception) -> None:
+        if not isinstance(error, errors.OrderLinkError):
+            log.exception("unexpected_error", error=type(error).__name__)
+            error = errors.Unavailable(f"an unexpected error in this program: {type(error).__name__}")
+        link.trouble(error)
+        decision = link.policy.decide(error, attempt=claim.attempts, age=claim.age, rng=_rng)
+        self._follow(link, claim, decision, error)
+
+    def _follow(self, link: Link, claim: Claim, decision: Decision, error: Exception | None = None) -> None:
+        ledger, why = link.ledger, str(error)
+        if not isinstance(decision, Retry):
+            self._stop_chain()
+        match decision:
+            case Retry(after, counts):
+                if ledger.defer(claim, after, why, park=False, counts=counts):
+                    log.info("retry", why=why, after=round(after, 3), attempt=claim.attempts)
+                    raise self.retry(exc=error, countdown=after)
+            case Park(after):
+                ledger.defer(claim, after, why, park=True)
+                log.warning("parked", why=why, after=round(after, 1), attempt=claim.attempts)
+            case Pause(_, reason):
+                ledger.defer(claim, PAUSE_SECONDS, reason, park=True, counts=False)
+            case Bury(reason):
+                ledger.advance(claim, DEAD, "dead", reason, error=reason[:180])
+                log.error("dead", why=reason, attempt=claim.attempts)
+
+    def _stop_chain(self) -> None:
+        """The next step of the canvas chain is not published."""
+        self.request.chain = None
+
+    def run(self, work: Any) -> To:
+        """The body of the step."""
+        raise NotImplementedError

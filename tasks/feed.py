@@ -1,0 +1,120 @@
+"""Poll the feed and fan out: one chain of tasks an order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from redis.exceptions import LockError
+
+from tasks.base import enqueue
+from workers import errors, runtime, telemetry
+from workers.app import app
+from workers.runtime import IO_THREADS, Link, Runtime
+from workers.vtex.client import FeedNotConfigured
+from workers.vtex.schemas import Event
+
+log = telemetry.get(__name__)
+
+#: An empty read does not mean that nothing is there: believe it after this many in a row.
+EMPTY_READS = 3
+#: One tick reads no longer than this, so that a worker that must stop can; the next tick goes on. Seconds.
+DRAIN_SECONDS = 20.0
+LEASE_SECONDS = 30.0
+#: Seconds between two looks at the access of a paused account or sink.
+PROBE_SECONDS = 60.0
+#: Orders that may be open before anything is known about how quickly they end.
+FIRST_CAPACITY = 500
+#: VTEX's documented default visibility timeout, in seconds, for when the configuration cannot be read.
+DEFAULT_VISIBILITY = 30.0
+
+
+@app.task(name="feed.poll")
+def poll(*, account: str) -> None:
+    """Read the feed until it is empty or enough orders are open. One process at a time does it."""
+    process = runtime.current()
+    link = process.link(account)
+    lease = link.ledger.exclusive("poll", LEASE_SECONDS)
+    if not lease.acquire():
+        return
+    try:
+        with telemetry.bind(account=account):
+            if _works(link):
+                drain(process, link, lease.reacquire)
+    except FeedNotConfigured:
+        log.error("feed_not_configured", do="run: vtexorders feed configure")
+    except errors.OrderLinkError as error:
+        link.trouble(error)
+        log.warning("feed_read_failed", why=str(error), account=account)
+    finally:
+        try:
+            lease.release()
+        except LockError:
+            log.warning("poll_lease_lost", account=account)
+
+
+def _works(link: Link) -> bool:
+    """False while the account or its sink is paused; now and then it is tried whether access is back."""
+    paused = link.ledger.paused()
+    for scope, pause in paused.items():
+        if not link.ledger.once_every(f"probe:{scope}", PROBE_SECONDS):
+            return False
+        try:
+            link.vtex.feed_config() if scope == "vtex" else link.sink.check()
+        except errors.OrderLinkError as error:
+            log.error("still_paused", scope=scope, why=str(error), since=pause["since"])
+            return False
+        link.ledger.resume(scope)
+        log.warning("resumed", scope=scope)
+    return True
+
+
+def drain(process: Runtime, link: Link, renew: object) -> int:
+    """Read lots until a few reads in a row are empty; more readers at once as long as full lots come."""
+    deadline = time.monotonic() + DRAIN_SECONDS
+    room, readers, empty, total = _room(link), 1, 0, 0
+    while empty < EMPTY_READS and time.monotonic() < deadline and not process.stopping.is_set():
+        if room <= 0:
+            log.info("feed_waits", why="enough orders are open", read=total)
+            break
+        readers = min(readers, IO_THREADS, -(-room // 10))
+        lots = list(process.io.map(lambda _: link.vtex.take_feed(), range(readers)))
+        events = [event for usable, _ in lots for event in usable]
+        _set_aside(link, (item for _, unusable in lots for item in unusable))
+        fan_out(link, events)
+        total += len(events)
+        empty = 0 if any(usable or unusable for usable, unusable in lots) else empty + 1
+        readers = readers * 2 if len(events) >= 10 * readers else 1
+        renew()  # type: ignore[operator]
+        room = _room(link) if total else room
+    return total
+
+
+def fan_out(link: Link, events: list[Event]) -> None:
+    """Record the events; what is new starts its chain."""
+    verdicts = link.ledger.observe(events)
+    for event, verdict in zip(events, verdicts, strict=True):
+        if verdict in ("new", "again"):
+            enqueue(app, link.account.name, event.order_id)
+
+
+def _set_aside(link: Link, items: Iterable[dict[str, object]]) -> None:
+    """Feed items that name no order: kept for a person, then committed, so that they hold nothing back."""
+    for item in items:
+        log.error("unusable_feed_item", keys=sorted(map(str, item)))
+        link.ledger.keep_oddity(item)
+        handle = item.get("handle")
+        if isinstance(handle, str) and handle:
+            link.ledger.discard(handle)
+
+
+def _room(link: Link) -> int:
+    """How many more orders may be opened: no more than can end inside half of the visibility timeout."""
+    visibility = link.ledger.recall("visibility") or DEFAULT_VISIBILITY
+    if link.ledger.once_every("feed-config", 60):
+        config = link.vtex.feed_config()
+        if config and config.visibility_timeout:
+            visibility = config.visibility_timeout
+            link.ledger.remember("visibility", visibility)
+    capacity = max(FIRST_CAPACITY, int(link.ledger.finished_per_second() * visibility / 2))
+    return capacity - link.ledger.counts().open

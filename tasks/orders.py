@@ -1,0 +1,112 @@
+"""What happens to an order: download, start handling, ack.
+
+``chain(download, start_handling)`` an order; the handles of finished orders are committed in batches by ``ack``.
+The feed's event only said "look": the fresh order document decides.
+"""
+
+from __future__ import annotations
+
+from tasks.base import Step, To, Work
+from workers import errors, runtime, telemetry
+from workers.app import app
+from workers.erp.sink import CANCELED, CANCELLATION_REQUESTED, ORDER_READY
+from workers.ledger import ACK, DOWNLOAD, IGNORED, START_HANDLING
+from workers.runtime import IO_THREADS, Link
+from workers.vtex import states
+from workers.vtex.schemas import Order
+
+log = telemetry.get(__name__)
+
+
+@app.task(name="orders.download", base=Step, bind=True, step=DOWNLOAD)
+def download(self: Step, work: Work) -> To:
+    """Read the order afresh, and put it durably into the ERP if it is to be fulfilled."""
+    order = work.vtex.get_order(work.order_id)
+    status = order.status
+    if status is None:
+        raise errors.NotYet("VTEX has not completed this order yet (its status is empty)")
+    if status == states.READY_FOR_HANDLING:
+        return _ready(work, order, START_HANDLING)
+    if status in states.IN_HANDLING:
+        return _ready(work, order, ACK)
+    if status in states.CANCELED:
+        return _canceled(work, order, CANCELED)
+    if status in states.CANCELLATION_REQUESTED:
+        return _canceled(work, order, CANCELLATION_REQUESTED)
+    if status not in states.KNOWN:
+        log.error("unknown_status", status=status)
+    return To(IGNORED, "ignored", status, _facts(order))
+
+
+def _ready(work: Work, order: Order, then: str) -> To:
+    """The order is to be fulfilled; after that it goes ``then``: to start-handling, or it is in handling already."""
+    if work.claim.told == ORDER_READY:
+        return To(then, "looked", order.status or "", _facts(order))
+    work.tell_erp(ORDER_READY, order)
+    return To(then, "delivered", order.status or "", _facts(order, told=ORDER_READY))
+
+
+def _canceled(work: Work, order: Order, kind: str) -> To:
+    """The ERP is told, unless it is certain that it never got the order."""
+    repeated = work.claim.told == kind and (kind == CANCELED or work.claim.at == order.last_change)
+    if not work.claim.erp or repeated:
+        return To(IGNORED if not work.claim.erp else ACK, "not_told", order.status or "", _facts(order))
+    work.tell_erp(kind, order)
+    return To(ACK, "told_canceled", order.status or "", _facts(order, told=kind))
+
+
+def _facts(order: Order, told: str | None = None) -> dict[str, str]:
+    facts = {"status": order.status or "", "at": order.last_change}
+    return facts | {"erp": "has", "told": told} if told else facts
+
+
+@app.task(name="orders.start_handling", base=Step, bind=True, step=START_HANDLING)
+def start_handling(self: Step, work: Work) -> To:
+    """Tell VTEX that the order is being prepared. The ERP has it already."""
+    try:
+        work.vtex.start_handling(work.order_id)
+    except errors.Conflict:
+        # not in ready-for-handling: an answer of ours got lost, somebody moved it by hand, or it was canceled
+        order = work.vtex.get_order(work.order_id)
+        if order.status in states.IN_HANDLING:
+            return To(ACK, "handled", f"was already in {order.status}", {"status": order.status or ""})
+        if order.status in states.CANCELED | states.CANCELLATION_REQUESTED:
+            return To(DOWNLOAD, "canceled_meanwhile", order.status or "")
+        raise errors.NotYet(f"VTEX refuses start-handling while the order is in {order.status!r}") from None
+    return To(ACK, "handled", "", {"status": "start-handling"})
+
+
+@app.task(name="orders.ack")
+def ack(*, account: str) -> None:
+    """Commit the handles of finished orders, ten a call, several calls at once when many wait."""
+    process = runtime.current()
+    link = process.link(account)
+    if "vtex" in link.ledger.paused():
+        return
+    lots = -(-link.ledger.waiting_acks() // 10)
+    for done in [process.io.submit(_commit_all, link) for _ in range(min(lots, IO_THREADS))]:
+        done.result()
+
+
+def _commit_all(link: Link) -> None:
+    while acks := link.ledger.take_acks():
+        try:
+            _commit(link, acks)
+        except errors.OrderLinkError as error:
+            link.trouble(error)
+            log.warning("commit_failed", why=str(error), account=link.account.name, handles=len(acks))
+            return  # they stay in the buffer and come back after the lease
+        link.ledger.settle_acks(acks)
+
+
+def _commit(link: Link, acks: list[tuple[str, str]]) -> None:
+    """Commit a lot. One handle that VTEX does not like must not hold back the others."""
+    try:
+        link.vtex.commit([handle for _, handle in acks])
+    except errors.Permanent as refused:
+        if len(acks) == 1:
+            # an old handle; if its event still lives it comes back with a new one and is committed then
+            log.warning("handle_refused", why=str(refused), order_id=acks[0][0], account=link.account.name)
+            return
+        for one in acks:
+            _commit(link, [one])

@@ -1,0 +1,133 @@
+"""The Celery application: queues, routes, acknowledgement, the beat schedule. Nothing else.
+
+``celery -A workers.app:app worker`` works, with the same environment as ``vtexorders worker``.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import Celery, signals
+from kombu import Queue
+
+from workers import policy, runtime, telemetry
+from workers import settings as settings_module
+from workers.heartbeat import Heartbeat
+from workers.settings import Settings
+
+#: Queues by purpose, in the order in which a free worker looks at them: what is under way ends before new work
+#: begins. ``celery`` is the default queue, for programs that send a task by name and know nothing of ours.
+UPKEEP, HANDLING, COMMANDS, ORDERS, DEFAULT = "upkeep", "handling", "commands", "orders", "celery"
+QUEUES = (UPKEEP, HANDLING, COMMANDS, DEFAULT, ORDERS)
+
+#: Seconds until the broker gives an unacknowledged message to somebody else. Longer than any step may take.
+VISIBILITY_TIMEOUT = 300
+assert policy.LONGEST_COUNTDOWN <= VISIBILITY_TIMEOUT / 3  # noqa: S101 - a longer countdown would multiply messages
+
+#: Seconds between two looks at the buffer of commits.
+ACK_SECONDS = 1.0
+
+app = Celery("vtexorders", include=["tasks.feed", "tasks.orders", "tasks.upkeep"])
+
+
+def configuration(settings: Settings) -> dict[str, Any]:
+    """Celery's settings for ours."""
+    threads = settings.worker_concurrency
+    return {
+        "broker_url": settings.redis_url,
+        "broker_transport_options": {
+            "visibility_timeout": VISIBILITY_TIMEOUT,
+            # look for lost messages every 5 s; the default is every 100 s
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            # never wait for ever on a half-open connection
+            "socket_timeout": 30,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+            "max_connections": threads + 32,
+            "queue_order_strategy": "priority",
+            "priority_steps": [0],
+        },
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_pool_limit": 16,
+        # the ledger keeps the state; results would only cost
+        "result_backend": None,
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        # acknowledged after the work; a failure is recorded and retried by us, not by the broker
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_acks_on_failure_or_timeout": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_pool": "threads",
+        "worker_concurrency": threads,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "worker_send_task_events": True,
+        "worker_enable_remote_control": True,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_publish_retry_policy": {"max_retries": 3, "interval_start": 0.1, "interval_max": 1.0},
+        "task_queues": [Queue(name) for name in QUEUES],
+        "task_default_queue": DEFAULT,
+        "task_create_missing_queues": False,
+        "task_routes": {
+            "feed.*": UPKEEP,
+            "upkeep.*": UPKEEP,
+            "orders.ack": UPKEEP,
+            "orders.download": ORDERS,
+            "orders.start_handling": HANDLING,
+        },
+        "beat_scheduler": "celery.beat:Scheduler",  # no schedule file: every tick may be lost or doubled
+        "beat_max_loop_interval": 1,
+        "beat_schedule": schedule(settings),
+        "enable_utc": True,
+        "timezone": "UTC",
+    }
+
+
+def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What beat sends; a tick that nobody took within its period is dropped, so that ticks never pile up."""
+    ticks = {"feed.poll": settings.feed_poll, "orders.ack": ACK_SECONDS, "upkeep.sweep": settings.sweep}
+    return {
+        f"{task} {account}": {
+            "task": task,
+            "schedule": period,
+            "kwargs": {"account": account},
+            "options": {"expires": max(period, 1.0)},
+        }
+        for account in settings.accounts
+        for task, period in ticks.items()
+    }
+
+
+@app.on_configure.connect
+def _configure(sender: Celery, **_: Any) -> None:
+    sender.config_from_object(configuration(settings_module.load()))
+
+
+@signals.setup_logging.connect
+def _logging(**_: Any) -> None:
+    telemetry.set_up(settings_module.load())
+
+
+@signals.worker_ready.connect
+def _ready(sender: Any, **_: Any) -> None:
+    process = runtime.current()
+    process.heartbeat = Heartbeat(process.redis, sender.hostname, list(app.amqp.queues.consume_from))
+    process.heartbeat.start()
+
+
+@signals.worker_shutting_down.connect
+def _stopping(**_: Any) -> None:
+    logging.getLogger(__name__).info("stopping: running tasks end, waiting ones stay in the queue")
+    runtime.current().stopping.set()
+
+
+@signals.worker_shutdown.connect
+def _stopped(**_: Any) -> None:
+    runtime.current().close()

@@ -1,0 +1,73 @@
+"""Commands for the feed's configuration at VTEX."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from workers.cli.setting_up import account_option, choose, json_option, the_settings
+
+if TYPE_CHECKING:
+    from workers.vtex.client import Vtex
+
+
+def _client(name: str | None) -> Vtex:
+    from workers.vtex.client import Vtex
+
+    loaded = the_settings()
+    return Vtex(choose(loaded, name), timeout=loaded.http_timeout, pool=1)
+
+
+@click.group()
+def feed() -> None:
+    """Show, make or remove the feed's configuration at VTEX (it belongs to the application key)."""
+
+
+@feed.command()
+@account_option
+@json_option
+def show(account: str | None, *, as_json: bool) -> None:
+    """Show the configuration, and how many events wait."""
+    config = _client(account).feed_config()
+    if as_json:
+        click.echo(json.dumps(asdict(config) if config else None, ensure_ascii=False))
+        return
+    if config is None:
+        click.echo("VTEX has no feed for this application key. Make one: vtexorders feed configure")
+        return
+    click.echo(f"filter      {config.filter_type or 'FromWorkflow'}")
+    click.echo(f"states      {', '.join(config.states) or '(all)'}")
+    if config.expression:
+        click.echo(f"expression  {config.expression}")
+    click.echo(f"visibility  {_seconds(config.visibility_timeout)} (an event that is read and not committed comes back)")
+    click.echo(f"retention   {_seconds(config.retention)}")
+    click.echo(f"waiting     {config.quantity if config.quantity is not None else 'unknown'} events")
+    click.echo(f"oldest      {_seconds(config.oldest_seconds)}")
+
+
+@feed.command()
+@account_option
+@click.option("--visibility", type=click.IntRange(30, 43200), help="Seconds until an uncommitted event comes back.")
+def configure(account: str | None, visibility: int | None) -> None:
+    """Make or replace it, with the states of FEED_STATES. Only changes from now on will be in the feed."""
+    states = the_settings().feed_states
+    options = {"visibility_timeout": visibility} if visibility else {}
+    _client(account).configure_feed(states, **options)
+    click.echo(f"The feed is configured for {', '.join(states)}.")
+    click.echo("It brings changes from now on; orders that wait already are not in it.")
+
+
+@feed.command()
+@account_option
+@click.confirmation_option(prompt="Without a configuration no order comes any more. Delete it?")
+def delete(account: str | None) -> None:
+    """Remove it; events that wait in it are lost."""
+    _client(account).delete_feed()
+    click.echo("The feed's configuration is deleted.")
+
+
+def _seconds(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:g} s"

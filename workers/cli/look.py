@@ -1,0 +1,121 @@
+"""Commands that look: status and order. They change nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from workers.cli.setting_up import account_option, choose, json_option, the_settings, with_redis
+from workers.story import next_thing, sentences
+
+if TYPE_CHECKING:
+    from workers.settings import Account, Settings
+
+
+@click.command()
+@account_option
+@json_option
+def status(account: str | None, *, as_json: bool) -> None:
+    """How many orders are where, what waits in queues and feed, and who works."""
+    loaded = with_redis(the_settings())
+    document = _status(loaded, choose(loaded, account))
+    if as_json:
+        click.echo(json.dumps(document, ensure_ascii=False))
+        return
+    orders, feed = document["orders"], document["feed"]
+    click.echo("orders   " + ", ".join(f"{orders[name]} {name}" for name in ("open", "parked", "done", "ignored", "dead")))
+    click.echo("queues   " + (", ".join(f"{name} {n}" for name, n in document["queues"].items())))
+    if feed.get("error"):
+        click.echo(f"feed     {feed['error']}")
+    elif feed["configured"]:
+        oldest = f", the oldest for {feed['oldest_seconds']:g} s" if feed["oldest_seconds"] else ""
+        click.echo(f"feed     {feed['quantity'] or 0} events wait{oldest}")
+    else:
+        click.echo("feed     not configured: no order will come (vtexorders feed configure)")
+    click.echo(f"workers  {document['workers']}" + ("" if document["workers"] else ": nobody works (vtexorders up)"))
+    for scope, pause in document["paused"].items():
+        click.echo(f"PAUSED   {'VTEX' if scope == 'vtex' else 'ERP'}: {pause['why']}")
+
+
+def _status(loaded: Settings, account: Account) -> dict[str, Any]:
+    from workers import heartbeat
+    from workers.app import QUEUES
+    from workers.ledger import Ledger
+    from workers.runtime import connect
+
+    client = connect(str(loaded.redis_url))
+    try:
+        ledger = Ledger(client, account.name)
+        with client.pipeline(transaction=False) as pipe:
+            for name in QUEUES:
+                pipe.llen(name)
+            pipe.hlen("unacked")
+            *lengths, in_flight = pipe.execute()
+        return {
+            "account": account.name,
+            "orders": asdict(ledger.counts()),
+            "commands": {"open": 0, "parked": 0, "done": 0, "dead": 0},
+            "queues": dict(zip(QUEUES, lengths, strict=True)) | {"in_flight": in_flight},
+            "feed": _feed(loaded, account),
+            "uncommitted": ledger.waiting_acks(),
+            "paused": ledger.paused(),
+            "workers": len(heartbeat.living(client)),
+            "totals": ledger.stats(),
+        }
+    finally:
+        client.close()
+
+
+def _feed(loaded: Settings, account: Account) -> dict[str, Any]:
+    from workers.errors import OrderLinkError
+    from workers.vtex.client import Vtex
+
+    unknown = {"configured": None, "quantity": None, "oldest_seconds": None}
+    client = Vtex(account, timeout=min(5.0, loaded.http_timeout), pool=1)
+    try:
+        config = client.feed_config()
+    except OrderLinkError as error:
+        return unknown | {"error": str(error)}
+    finally:
+        client.close()
+    if config is None:
+        return unknown | {"configured": False}
+    return {"configured": True, "quantity": config.quantity, "oldest_seconds": config.oldest_seconds}
+
+
+@click.command()
+@click.argument("order_id", metavar="ID")
+@account_option
+@json_option
+def order(order_id: str, account: str | None, *, as_json: bool) -> None:
+    """Tell the story of one order, and what happens next."""
+    from workers.ledger import Ledger
+    from workers.runtime import connect
+
+    loaded = with_redis(the_settings())
+    client = connect(str(loaded.redis_url))
+    try:
+        ledger = Ledger(client, choose(loaded, account).name)
+        record, now, paused = ledger.record(order_id.strip()), ledger.now(), ledger.paused()
+    finally:
+        client.close()
+    if record is None:
+        raise click.ClickException(
+            f"order {order_id} is not known here: its event has not been read yet, or it ended long ago"
+        )
+    upcoming = next_thing(record, now, paused)
+    if as_json:
+        story = [{"at": one.at, "what": one.code, "detail": one.detail} for one in record.timeline]
+        click.echo(json.dumps(asdict(record) | {"timeline": story, "next": upcoming}, ensure_ascii=False))
+        return
+    where = f"at {record.step}" if record.step and record.state in ("open", "parked") else ""
+    click.echo(f"Order {record.order_id}: {record.state} {where}".rstrip())
+    if record.status:
+        click.echo(f"VTEX's status when we last knew: {record.status}")
+    click.echo("")
+    for line in sentences(record, loaded.timezone):
+        click.echo(f"  {line}")
+    click.echo(f"\nNext: {upcoming}")

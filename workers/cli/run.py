@@ -1,0 +1,157 @@
+"""Commands that run: everything on one machine (up), or one process each (worker, beat, flower)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from workers.cli.setting_up import the_settings, with_redis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from workers.settings import Settings
+
+#: Seconds that other processes give the one that starts the embedded Valkey.
+START_PATIENCE = 20.0
+
+
+@click.command()
+def up() -> None:
+    """Run everything on this machine: Redis if none is named, workers, beat.
+
+    Runs until SIGTERM or Ctrl-C; then it takes nothing new, ends what it has begun, and exits 0.
+    """
+    from workers import embedded, telemetry
+    from workers.supervisor import Supervisor
+
+    loaded = the_settings()
+    with embedded.lock_data_dir(loaded.data_dir) as lock, Supervisor() as supervisor, contextlib.ExitStack() as stack:
+        telemetry.set_up(loaded)
+        if loaded.redis_url is None:
+            valkey = stack.enter_context(embedded.Embedded(loaded.data_dir, lock=lock))
+            loaded = with_redis(loaded, valkey.url)
+            supervisor.watch(valkey.alive, valkey.restart)
+        else:
+            loaded = with_redis(loaded)
+        telemetry.set_up(loaded)
+        first_look(loaded)
+        me = [sys.executable, "-m", "workers.cli"]
+        for n in range(1, loaded.worker_processes + 1):
+            supervisor.add(f"worker {n}", [*me, "worker", "--name", f"worker{n}-{os.getpid()}"])
+        supervisor.add("beat", [*me, "beat"], stage=0)
+        code = supervisor.run()
+    sys.exit(code)
+
+
+def first_look(loaded: Settings) -> None:
+    """Say plainly, before anything runs, what VTEX and the ERP answer; a refusal pauses instead of hammering."""
+    from workers import errors
+    from workers.runtime import Runtime
+
+    runtime = Runtime(loaded)
+    try:
+        for name in loaded.accounts:
+            link = runtime.link(name)
+            try:
+                config = link.vtex.feed_config()
+            except errors.AccessDenied as error:
+                link.ledger.pause("vtex", str(error))
+                click.echo(
+                    f"Store {name}: {error}.\n"
+                    "  Nothing is read, changed or committed at VTEX until that works; it is tried once a minute.",
+                    err=True,
+                )
+            except errors.OrderLinkError as error:
+                click.echo(f"Store {name}: VTEX does not answer well ({error}); it is tried again.", err=True)
+            else:
+                link.ledger.resume("vtex")
+                if config is None:
+                    click.echo(
+                        f"Store {name}: VTEX has no feed for this key yet, so no order will come.\n"
+                        "  Run: vtexorders feed configure",
+                        err=True,
+                    )
+                else:
+                    click.echo(f"Store {name}: connected; {config.quantity or 0} events wait in the feed.", err=True)
+            try:
+                link.sink.check()
+            except errors.OrderLinkError as error:
+                if isinstance(error, errors.AccessDenied):
+                    link.ledger.pause("erp", str(error))
+                click.echo(f"ERP: {error}.\n  Orders wait in VTEX's feed until that works.", err=True)
+            else:
+                link.ledger.resume("erp")
+    finally:
+        runtime.close()
+
+
+@click.command()
+@click.option("--queues", metavar="A,B", help="Serve only these: upkeep, handling, commands, celery, orders.")
+@click.option("--name", default="worker", show_default=True, help="The part of its name before the @ (Flower shows it).")
+def worker(queues: str | None, name: str) -> None:
+    """Run one worker process (the Procfile and pods do)."""
+    loaded = the_settings()
+    with _redis_or_own(loaded):
+        from workers.app import QUEUES, app
+
+        chosen = queues.split(",") if queues else list(QUEUES)
+        wrong = sorted(set(chosen) - set(QUEUES))
+        if wrong:
+            raise click.UsageError(f"no such queue: {', '.join(wrong)} (there are {', '.join(QUEUES)})")
+        # in our order, not in the one given: what is under way ends before new work begins
+        names = ",".join(queue for queue in QUEUES if queue in chosen)
+        app.worker_main(
+            ["worker", "--queues", names, "--hostname", f"{name}@%h", "--without-gossip", "--without-mingle"]
+        )
+
+
+@click.command()
+def beat() -> None:
+    """Run beat, the clock (one is enough; several are harmless)."""
+    with_redis(the_settings(), patience=START_PATIENCE)
+    from workers.app import app
+
+    app.start(["beat", "--pidfile="])
+
+
+@click.command()
+def flower() -> None:
+    """Run Flower, the page that shows workers and tasks.
+
+    It listens on this machine only, unless FLOWER_BASIC_AUTH (user:password) is set.
+    """
+    loaded = with_redis(the_settings(), patience=START_PATIENCE)
+    from workers.app import app
+
+    auth = loaded.flower_basic_auth.reveal()
+    for stale in ("FLOWER_BASIC_AUTH", "FLOWER_BASIC_AUTH_FILE", "FLOWER_PORT", "FLOWER_PORT_FILE"):
+        os.environ.pop(stale, None)
+    if auth:
+        os.environ["FLOWER_BASIC_AUTH"] = auth  # not an argument: those show in the list of processes
+    address = os.environ.get("FLOWER_ADDRESS") or ("0.0.0.0" if auth else "127.0.0.1")  # noqa: S104 - with a password
+    app.start(["flower", f"--address={address}", f"--port={loaded.flower_port}", "--persistent=False"])
+
+
+@contextlib.contextmanager
+def _redis_or_own(loaded: Settings) -> Iterator[Settings]:
+    """Redis for a worker that nobody started one for: the first one here runs the embedded server, others find it."""
+    from workers import embedded
+
+    if loaded.redis_url or embedded.find(loaded.data_dir):
+        yield with_redis(loaded)
+        return
+    try:
+        valkey = embedded.Embedded(loaded.data_dir)
+        valkey.start()
+    except embedded.DataDirInUse:
+        yield with_redis(loaded, patience=START_PATIENCE)
+        return
+    try:
+        yield with_redis(loaded, valkey.url)
+    finally:
+        valkey.stop()

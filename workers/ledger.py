@@ -1,0 +1,339 @@
+"""The ledger: which step of which order has had its effect. In Redis, one atomic move a script.
+
+The broker's messages are only hints; what is true stands here. An order is
+
+    open (at a step: download, start-handling, ack) -> done | ignored | dead,     parked while it waits long
+
+and everything that is not finished stands in one index, ``due``, scored by when it should next be looked at.
+A step is *claimed* by one task at a time, for the length of a lease, by compare-and-set. All times are Redis'
+own clock, so that a worker whose clock is off changes nothing. The scripts in ``lua/`` say what each move does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import redis
+import redis.lock
+
+from workers.vtex.schemas import Event
+from workers.vtex.states import CANCELED, CANCELLATION_REQUESTED
+
+#: The steps of an order, in their order.
+DOWNLOAD, START_HANDLING, ACK = "download", "start-handling", "ack"
+#: How an order ends.
+DONE, IGNORED, DEAD = "done", "ignored", "dead"
+
+#: What can be paused: everything at VTEX for this account, or the deliveries to its ERP.
+SCOPES = ("vtex", "erp")
+
+_LUA = Path(__file__).parent / "lua"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on one step of one order until the lease ends, and what the record said."""
+
+    order_id: str
+    step: str
+    token: str
+    attempts: int
+    crashes: int
+    age: float  # seconds since the order was first seen
+    erp: Literal["", "maybe", "has"]  # does the ERP have the order?
+    told: str  # the last thing that the ERP was told about it
+    at: str  # lastChange of the document that we last acted on
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a step was not claimed: gone, newer, finished, elsewhere, busy or early."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many orders are in which state; ``done`` and ``ignored`` count everything since the ledger began."""
+
+    open: int = 0
+    parked: int = 0
+    done: int = 0
+    ignored: int = 0
+    dead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """One line of an order's story."""
+
+    at: float
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the ledger knows about one order, for people."""
+
+    order_id: str
+    state: str
+    step: str | None
+    status: str | None
+    erp: str
+    told: str
+    attempts: int
+    crashes: int
+    error: str | None
+    due: float | None
+    claimed_until: float | None
+    uncommitted: int
+    timeline: list[TimelineEntry] = field(default_factory=list)
+
+
+class Ledger:
+    """One account's records. ``lease``, ``patience`` and ``tombstone`` are seconds.
+
+    ``patience`` is how long an enqueued step may wait before it is suspected to be lost; ``tombstone`` how long a
+    finished order is remembered (VTEX keeps feed events up to 14 days).
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        account: str,
+        *,
+        lease: float = 30.0,
+        patience: float = 60.0,
+        tombstone: int = 16 * 86400,
+    ) -> None:
+        self.redis = client
+        self.account = account
+        self.lease = lease
+        self.patience = patience
+        self.tombstone = tombstone
+        self._prefix = f"vo:{account}:"
+        common = (_LUA / "common.lua").read_text()
+        self._scripts = {
+            path.stem: client.register_script(common + path.read_text())
+            for path in sorted(_LUA.glob("*.lua"))
+            if path.stem != "common"
+        }
+
+    def _move(self, name: str, *args: object, client: Any = None) -> Any:
+        return self._scripts[name](keys=[self._prefix], args=[_plain(arg) for arg in args], client=client)
+
+    # --- the feed -----------------------------------------------------------------------------------------
+
+    def observe(self, events: Iterable[Event]) -> list[str]:
+        """Record events; the answer to each is new, again (both: enqueue it), known, finished or newer."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for event in events:
+                cancels = event.state in CANCELED or event.state in CANCELLATION_REQUESTED
+                self._move(
+                    "observe",
+                    event.order_id,
+                    event.handle,
+                    _short(event.event_id),
+                    _line(event.state or "no state"),
+                    event.at,
+                    int(cancels),
+                    self.patience,
+                    client=pipe,
+                )
+            return [str(answer) for answer in pipe.execute()]
+
+    def keep_oddity(self, item: object) -> None:
+        """A feed item that cannot be used is kept (the newest 200), so that a person can look at it."""
+        text = json.dumps(item, ensure_ascii=False, default=str)[:2000]
+        with self.redis.pipeline() as pipe:
+            pipe.lpush(self._key("oddities"), text)
+            pipe.ltrim(self._key("oddities"), 0, 199)
+            pipe.execute()
+
+    def discard(self, handle: str) -> None:
+        """Commit a handle that belongs to no order (an unusable feed item), through the same buffer."""
+        self.redis.zadd(self._key("acks"), {f"- {handle}": 0}, nx=True)
+
+    # --- steps --------------------------------------------------------------------------------------------
+
+    def claim(self, order_id: str, step: str, token: str) -> Claim | Refusal:
+        """Take a step; a repeat with the same token gets the same claim."""
+        answer = self._move("claim", order_id, step, token, self.lease)
+        if answer[0] != "claimed":
+            return Refusal(answer[0])
+        _, attempts, crashes, age, erp, told, at = answer
+        return Claim(order_id, step, token, int(attempts), int(crashes), float(age), erp, told, at)
+
+    def delivering(self, claim: Claim) -> bool:
+        """Written before the ERP is called. False: the claim was lost, so the call must not be made."""
+        return bool(self._move("delivering", claim.order_id, claim.token, self.lease))
+
+    def advance(self, claim: Claim, to: str, code: str, detail: str = "", **fields: str) -> str:
+        """The step had its effect. Returns where the order is now, or ``again`` (news came) or ``lost``."""
+        pairs = [part for name, value in fields.items() for part in (name, value)]
+        return str(
+            self._move(
+                "advance",
+                claim.order_id,
+                claim.token,
+                to,
+                code,
+                _line(detail),
+                self.patience,
+                self.tombstone,
+                *pairs,
+            )
+        )
+
+    def defer(self, claim: Claim, delay: float, why: str, *, park: bool, counts: bool = True) -> bool:
+        """Try the step again after ``delay`` seconds: by a message of the caller's, or (park) by the sweeper."""
+        how = "park" if park else "retry"
+        return bool(
+            self._move(
+                "defer", claim.order_id, claim.token, how, delay, self.patience, _line(why), int(counts)
+            )
+        )
+
+    def due(self, limit: int = 500, *, backlog: bool = False) -> list[tuple[str, str]]:
+        """(order id, step) of what must be enqueued again; ``backlog``: the queues still hold all that is open."""
+        found = self._move("due", limit, self.patience, int(backlog))
+        return list(zip(found[::2], found[1::2], strict=True))
+
+    # --- commits ------------------------------------------------------------------------------------------
+
+    def take_acks(self, limit: int = 10) -> list[tuple[str, str]]:
+        """(order id, handle) that may be committed; they come back after the lease unless settled."""
+        members = self._move("take_acks", limit, self.lease)
+        return [cast("tuple[str, str]", tuple(member.split(" ", 1))) for member in members]
+
+    def settle_acks(self, acks: Sequence[tuple[str, str]]) -> int:
+        """VTEX has these commits (or does not know the handles any more). Returns how many orders ended."""
+        return int(self._move("settle_acks", self.tombstone, *(f"{order} {handle}" for order, handle in acks)))
+
+    def waiting_acks(self) -> int:
+        """How many handles wait for their commit."""
+        return int(self.redis.zcard(self._key("acks")))
+
+    # --- the pace of the account's calls --------------------------------------------------------------------
+
+    def move_pace(self, interval: float, burst: int, longest: float) -> tuple[bool, float]:
+        """Reserve the next call's slot: (reserved, seconds to wait)."""
+        reserved, wait = self._move("pace", interval, burst, longest)
+        return bool(reserved), float(wait)
+
+    def move_cool(self, asked: float | None, default: float, longest: float) -> float:
+        """Start or lengthen the pause after a 429; returns its seconds."""
+        return float(self._move("cool", "" if asked is None else asked, default, longest))
+
+    # --- for people, and for the pace of the feed -----------------------------------------------------------
+
+    def counts(self) -> Counts:
+        """How many orders are in which state."""
+        stored = cast("dict[str, str]", self.redis.hgetall(self._key("counts")))
+        known = {name: int(stored.get(name, 0)) for name in Counts.__dataclass_fields__}
+        return Counts(**known)
+
+    def stats(self) -> dict[str, int]:
+        """Events, duplicates, retries and so on, since the ledger began."""
+        stored = cast("dict[str, str]", self.redis.hgetall(self._key("stats")))
+        return {name: int(value) for name, value in sorted(stored.items())}
+
+    def finished_per_second(self) -> float:
+        """Orders finished a second, over the last half minute or so."""
+        now = self.now()
+        buckets = [self._key(f"rate:{int(now / 10) - back}") for back in range(1, 4)]
+        finished = cast("list[str | None]", self.redis.mget(buckets))
+        return sum(int(n) for n in finished if n) / 30
+
+    def now(self) -> float:
+        """Redis' clock, in seconds."""
+        whole, micro = cast("tuple[int, int]", self.redis.time())
+        return whole + micro / 1e6
+
+    def record(self, order_id: str) -> Record | None:
+        """Everything that is known about one order."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(self._key(f"o:{order_id}"))
+            pipe.zscore(self._key("due"), order_id)
+            pipe.scard(self._key(f"h:{order_id}"))
+            raw, due, handles = pipe.execute()
+        if not raw:
+            return None
+        return Record(
+            order_id=order_id,
+            state=raw["state"],
+            step=raw.get("step"),
+            status=raw.get("status"),
+            erp=raw.get("erp", ""),
+            told=raw.get("told", ""),
+            attempts=int(raw.get("attempts", 0)),
+            crashes=int(raw.get("crashes", 0)),
+            error=raw.get("error"),
+            due=due,
+            claimed_until=float(raw["until"]) if "until" in raw else None,
+            uncommitted=int(handles) + int(raw.get("pending", 0)),
+            timeline=_timeline(raw.get("log", "")),
+        )
+
+    # --- pauses and leases ----------------------------------------------------------------------------------
+
+    def pause(self, scope: str, why: str) -> bool:
+        """Stop the account's (``vtex``) or the sink's (``erp``) work. True when it was not paused before."""
+        said = json.dumps({"why": _line(why), "since": self.now()})
+        return bool(self.redis.set(self._key(f"paused:{scope}"), said, nx=True))
+
+    def paused(self) -> dict[str, dict[str, Any]]:
+        """``{"vtex": {"why", "since"}, "erp": ...}`` for what is paused."""
+        said = cast("list[str | None]", self.redis.mget([self._key(f"paused:{scope}") for scope in SCOPES]))
+        return {scope: json.loads(text) for scope, text in zip(SCOPES, said, strict=True) if text}
+
+    def resume(self, scope: str) -> bool:
+        """Go on. True when it was paused."""
+        return bool(self.redis.delete(self._key(f"paused:{scope}")))
+
+    def once_every(self, what: str, seconds: float) -> bool:
+        """True for one caller in that many seconds, over all processes."""
+        return bool(self.redis.set(self._key(f"once:{what}"), 1, nx=True, px=int(seconds * 1000)))
+
+    def remember(self, what: str, value: float) -> None:
+        """Keep a number that another process wants to know, for an hour."""
+        self.redis.set(self._key(f"known:{what}"), value, ex=3600)
+
+    def recall(self, what: str) -> float | None:
+        """What was remembered."""
+        value = self.redis.get(self._key(f"known:{what}"))
+        return float(str(value)) if value is not None else None
+
+    def exclusive(self, what: str, lease: float) -> redis.lock.Lock:
+        """A lease that one process holds at a time; its holder renews it."""
+        return self.redis.lock(self._key(f"lease:{what}"), timeout=lease, blocking=False, thread_local=False)
+
+    def _key(self, name: str) -> str:
+        return self._prefix + name
+
+
+def _plain(value: object) -> str | int | float:
+    return value if isinstance(value, (int, float)) else str(value)
+
+
+def _short(event_id: str) -> str:
+    """An event id shortened for the list of those already seen (VTEX's are 32 hexadecimal digits)."""
+    return event_id.replace(",", "")[-12:]
+
+
+def _line(text: str) -> str:
+    """Text that fits a line of the timeline."""
+    return " ".join(text.replace("|", "/").split())[:180]
+
+
+def _timeline(log: str) -> list[TimelineEntry]:
+    entries = []
+    for line in log.splitlines():
+        at, code, detail = line.split("|", 2)
+        entries.append(TimelineEntry(float(at), code, detail))
+    return entries

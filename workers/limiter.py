@@ -1,0 +1,61 @@
+"""The pace of a whole account, kept over all processes and machines, and its cool-down after a 429.
+
+A slot is reserved in Redis (GCRA on Redis' clock). A wait that is short is slept here; a longer one is given
+back as :class:`RateLimited`, so that the worker does something else meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+import redis
+
+from workers.errors import RateLimited
+from workers.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+#: VTEX recommends to wait a minute after a 429 on the orders API.
+COOL_DOWN, LONGEST_COOL_DOWN = 60.0, 600.0
+#: A wait up to this holds the worker; a longer one gives its slot back. Seconds.
+WORTH_WAITING = 1.0
+
+
+class Limiter:
+    """``per_minute`` calls of one account; up to ``burst`` of them at once after a quiet time."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        per_minute: int,
+        *,
+        burst: int | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._ledger = ledger
+        self._interval = 60.0 / per_minute
+        self._burst = burst if burst is not None else max(1, per_minute // 60)
+        self._sleep = sleep
+
+    def wait(self) -> None:
+        """Return when a call may be made; raise :class:`RateLimited` when that is not soon.
+
+        When Redis cannot be asked, the call is made after a moderate wait: slower, and nothing is lost.
+        """
+        try:
+            reserved, wait = self._ledger.move_pace(self._interval, self._burst, WORTH_WAITING)
+        except redis.RedisError:
+            self._sleep(max(WORTH_WAITING, self._interval))
+            return
+        if not reserved:
+            raise RateLimited(f"the account's pace asks to wait {wait:.1f} s", after=wait)
+        if wait > 0:
+            self._sleep(wait)
+
+    def cool_down(self, asked: float | None) -> float:
+        """VTEX said 429: the whole account pauses. Returns for how long (seconds)."""
+        pause = self._ledger.move_cool(asked, COOL_DOWN, LONGEST_COOL_DOWN)
+        log.warning("VTEX said 429: the account pauses for %.1f s", pause)
+        return pause

@@ -1,0 +1,56 @@
+-- A step has had its effect: compare-and-set to the next one, or to the end.
+-- ARGV: order id, token, where to ('download', 'start-handling', 'ack', or the end 'done', 'ignored', 'dead'),
+--       note code, note detail, patience, tombstone ttl, then field, value, field, value ...
+-- Returns 'lost' (the claim is not ours any more), 'again' (news came meanwhile: it is back at download),
+--         otherwise where the order is now: a step, or a state.
+local id, token, to, code, detail = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local patience, ttl = tonumber(ARGV[6]), tonumber(ARGV[7])
+local key = order_key(id)
+local rec = read(key, 'state', 'step', 'claim', 'last', 'again', 'at')
+if rec.claim ~= token then
+  if rec.last == token then return rec.state == 'open' and rec.step or rec.state end -- said twice: the first counted
+  return 'lost'
+end
+
+for i = 8, #ARGV, 2 do
+  redis.call('HSET', key, ARGV[i], ARGV[i + 1])
+  if ARGV[i] == 'at' then rec.at = ARGV[i + 1] end
+end
+redis.call('HDEL', key, 'claim', 'until', 'after', 'error')
+redis.call('HSET', key, 'last', token, 'attempts', 0)
+note(key, code, detail)
+if code == 'delivered' or code == 'handled' then count(code) end
+
+if rec.again then
+  if covers(rec.at, rec.again) then
+    redis.call('HDEL', key, 'again')
+  elseif to ~= 'start-handling' and to ~= 'dead' then
+    redis.call('HDEL', key, 'again')
+    redis.call('HSET', key, 'step', 'download')
+    redis.call('ZADD', DUE, seconds(now + patience), id)
+    return 'again'
+  end
+end
+
+if to == 'download' or to == 'start-handling' then
+  redis.call('HSET', key, 'step', to)
+  redis.call('ZADD', DUE, seconds(now + patience), id)
+  return to
+end
+
+local waiting = release_handles(key, id)
+if to == 'ack' then
+  if waiting > 0 then
+    redis.call('HSET', key, 'step', 'ack')
+    redis.call('ZADD', DUE, seconds(now + patience), id)
+    return 'ack'
+  end
+  to = 'done'
+end
+move_state(key, rec.state, to)
+entomb(key, id, ttl)
+if to == 'dead' then
+  redis.call('PERSIST', key) -- dead is for a person: it does not expire by itself
+  redis.call('ZADD', DEAD, seconds(now), id)
+end
+return to

@@ -1,0 +1,28 @@
+-- One task takes one step of one order. ARGV: order id, step, token, lease
+-- Returns {'claimed', attempts, crashes, age, erp, told, at} or {why not}:
+--   'gone' (no record), 'newer', 'finished', 'elsewhere' (the order is at another step), 'busy', 'early'
+local id, step, token, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local key = order_key(id)
+local rec = read(key, 'v', 'state', 'step', 'claim', 'until', 'after', 'born', 'erp', 'told', 'at', 'attempts')
+
+if not rec.state then return {'gone'} end
+if newer(rec) then return {'newer'} end
+if rec.state ~= 'open' and rec.state ~= 'parked' then return {'finished'} end
+if rec.step ~= step then return {'elsewhere'} end
+
+local attempts, crashes = tonumber(rec.attempts or 0), tonumber(redis.call('HGET', key, 'crashes') or 0)
+if rec.claim ~= token then
+  if rec.claim and tonumber(rec['until']) > now then return {'busy'} end
+  if tonumber(rec.after or 0) > now + 0.25 then return {'early'} end
+  if rec.claim then -- its worker died, or stalled beyond the lease
+    crashes = redis.call('HINCRBY', key, 'crashes', 1)
+    count('crashes')
+    note(key, 'crash', step)
+  end
+  attempts = redis.call('HINCRBY', key, 'attempts', 1) -- counted before the work
+end
+redis.call('HSET', key, 'claim', token, 'until', seconds(now + lease))
+redis.call('HDEL', key, 'after')
+redis.call('ZADD', DUE, seconds(now + lease), id)
+move_state(key, rec.state, 'open')
+return {'claimed', attempts, crashes, seconds(now - tonumber(rec.born)), rec.erp or '', rec.told or '', rec.at or ''}

@@ -1,0 +1,71 @@
+-- Words that every move of the ledger shares; put before each script.
+-- KEYS[1] is the prefix of one account's keys. Times are Redis' own, in seconds.
+local P = KEYS[1]
+local VERSION = 1
+
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
+
+local function order_key(id) return P .. 'o:' .. id end
+local function handles_key(id) return P .. 'h:' .. id end
+local DUE, ACKS, COUNTS, STATS, DEAD = P .. 'due', P .. 'acks', P .. 'counts', P .. 'stats', P .. 'dead'
+
+local function seconds(value) return string.format('%.3f', value) end
+
+local function read(key, ...)
+  local values, names, record = redis.call('HMGET', key, ...), {...}, {}
+  for i, name in ipairs(names) do record[name] = values[i] or nil end
+  return record
+end
+
+local function count(name, n) redis.call('HINCRBY', STATS, name, n or 1) end
+
+-- One record changes its state: the totals move with it, in the same step.
+local function move_state(key, from, to)
+  if from == to then return end
+  if from then redis.call('HINCRBY', COUNTS, from, -1) end
+  redis.call('HINCRBY', COUNTS, to, 1)
+  redis.call('HSET', key, 'state', to)
+end
+
+-- The timeline: lines of "seconds|code|detail". The beginning and the newest lines are kept.
+local function note(key, code, detail, room)
+  local log = redis.call('HGET', key, 'log') or ''
+  log = log .. string.format('%.1f|%s|%s\n', now, code, detail or '')
+  room = room or 1400
+  if #log > room then
+    local first = string.find(log, '\n', 1, true)
+    local tail = string.sub(log, -(room - first))
+    log = string.sub(log, 1, first) .. string.sub(tail, (string.find(tail, '\n', 1, true) or 0) + 1)
+  end
+  redis.call('HSET', key, 'log', log)
+end
+
+local function newer(record) return tonumber(record.v or VERSION) > VERSION end
+
+-- Is an event of that instant already in the document that we acted on? Both instants are VTEX's.
+local function covers(document_at, event_at)
+  return document_at and document_at ~= '' and event_at ~= '' and event_at <= document_at
+end
+
+-- The handles of an order may be committed from now on. Returns how many commits the order waits for.
+local function release_handles(key, id, extra)
+  local handles = redis.call('SMEMBERS', handles_key(id))
+  if extra then handles[#handles + 1] = extra end
+  local added = 0
+  for _, handle in ipairs(handles) do
+    added = added + redis.call('ZADD', ACKS, 'NX', seconds(now), id .. ' ' .. handle)
+  end
+  redis.call('DEL', handles_key(id))
+  return redis.call('HINCRBY', key, 'pending', added)
+end
+
+-- The order needs nothing any more: a small tombstone stays, so that a repeat is known as one.
+local function entomb(key, id, ttl)
+  redis.call('ZREM', DUE, id)
+  redis.call('HDEL', key, 'claim', 'until', 'after', 'again', 'attempts', 'crashes', 'step')
+  redis.call('EXPIRE', key, ttl)
+  local bucket = P .. 'rate:' .. math.floor(now / 10)
+  redis.call('INCR', bucket)
+  redis.call('EXPIRE', bucket, 120)
+end

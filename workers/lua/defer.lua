@@ -1,0 +1,23 @@
+-- A step did not work out: try it again later.
+-- ARGV: order id, token, 'retry' (a message will come) or 'park' (the sweeper enqueues it), delay, patience,
+--       why (for people), does it count as an attempt (1/0)
+-- Returns 1, or 0 when the claim is no longer ours.
+local id, token, how, delay, patience = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local why, counts = ARGV[6], ARGV[7] == '1'
+local key = order_key(id)
+local rec = read(key, 'state', 'claim', 'step')
+if rec.claim ~= token then return 0 end
+redis.call('HDEL', key, 'claim', 'until')
+redis.call('HSET', key, 'after', seconds(now + delay), 'error', why)
+if not counts then redis.call('HINCRBY', key, 'attempts', -1) end
+if how == 'park' then
+  move_state(key, rec.state, 'parked')
+  redis.call('ZADD', DUE, seconds(now + delay), id)
+else
+  redis.call('ZADD', DUE, seconds(now + delay + patience), id)
+end
+if counts then
+  count('retries')
+  note(key, how, string.format('%s in %.1f s: %s', rec.step, delay, why))
+end
+return 1

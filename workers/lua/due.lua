@@ -1,0 +1,25 @@
+-- What should be looked at by now. ARGV: how many at most, patience, do the queues still hold it all (1/0)
+-- Returns {order id, step, order id, step ...}: each must be enqueued again.
+local limit, patience, backlog = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
+local found = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', seconds(now), 'LIMIT', 0, limit)) do
+  local key = order_key(id)
+  local rec = read(key, 'v', 'state', 'step', 'claim', 'until')
+  if not rec.state or newer(rec) then
+    if not rec.state then redis.call('ZREM', DUE, id) else redis.call('ZADD', DUE, seconds(now + patience), id) end
+  elseif rec.claim and tonumber(rec['until']) > now then
+    redis.call('ZADD', DUE, rec['until'], id)
+  else
+    redis.call('ZADD', DUE, seconds(now + patience), id)
+    local waits_in_queue = rec.state == 'open' and not rec.claim and backlog
+    if rec.step ~= 'ack' and not waits_in_queue then
+      found[#found + 1] = id
+      found[#found + 1] = rec.step
+      if rec.state == 'open' then
+        count('healed')
+        note(key, 'swept', rec.step)
+      end
+    end
+  end
+end
+return found

@@ -1,0 +1,63 @@
+-- A feed event (or a reconciliation) says: look at this order.
+-- ARGV: order id, handle ('' = none), event id, hint (the event's state), the event's instant,
+--       is the hint a cancellation (1/0), patience
+-- Returns 'new' or 'again' (somebody must enqueue it), 'known' (in progress), 'finished' (only the commit is left),
+--         'newer' (a newer version of this program owns the record; the event comes back by itself)
+local id, handle, event, hint, at, cancels = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6] == '1'
+local patience = tonumber(ARGV[7])
+local key = order_key(id)
+local rec = read(key, 'v', 'state', 'step', 'seen', 'at', 'erp', 'claim', 'again')
+count('events')
+
+if newer(rec) then return 'newer' end
+
+if not rec.state then
+  move_state(key, nil, 'open')
+  redis.call('HSET', key, 'v', VERSION, 'step', 'download', 'born', seconds(now), 'seen', event)
+  if handle ~= '' then redis.call('SADD', handles_key(id), handle) end
+  redis.call('ZADD', DUE, seconds(now + patience), id)
+  note(key, 'seen', hint)
+  return 'new'
+end
+
+local repeated = event ~= '' and string.find(',' .. (rec.seen or '') .. ',', ',' .. event .. ',', 1, true)
+if not repeated and event ~= '' then
+  local seen = event .. ',' .. (rec.seen or '')
+  redis.call('HSET', key, 'seen', string.sub(seen, 1, 160))
+end
+
+local working = (rec.state == 'open' or rec.state == 'parked') and rec.step ~= 'ack'
+if working then
+  if handle ~= '' then redis.call('SADD', handles_key(id), handle) end
+  local looked = rec.step ~= 'download' or rec.claim
+  if repeated then
+    count('duplicates')
+  elseif looked and not covers(rec.at, at) then
+    -- what we work with may be older than this event: look once more at the end
+    local again = rec.again or ''
+    if at == '' then again = '~' elseif at > again then again = at end
+    redis.call('HSET', key, 'again', again)
+    note(key, 'news', hint)
+  else
+    count('duplicates')
+  end
+  return 'known'
+end
+
+local look = not repeated and not covers(rec.at, at)
+if rec.state == 'dead' then look = look and cancels and rec.erp end
+if not look then
+  count('duplicates')
+  if handle ~= '' then release_handles(key, id, handle) end
+  return 'finished'
+end
+
+redis.call('PERSIST', key)
+redis.call('ZREM', DEAD, id)
+move_state(key, rec.state, 'open')
+redis.call('HSET', key, 'step', 'download', 'born', seconds(now), 'attempts', 0, 'crashes', 0)
+redis.call('HDEL', key, 'claim', 'until', 'after', 'again')
+if handle ~= '' then redis.call('SADD', handles_key(id), handle) end
+redis.call('ZADD', DUE, seconds(now + patience), id)
+note(key, 'news', hint)
+return 'again'

@@ -1,0 +1,124 @@
+"""What one process shares between its tasks: settings, Redis, and a link an account (ledger, client, sink)."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+
+import redis
+
+from workers import errors, telemetry
+from workers.heartbeat import Heartbeat
+from workers.erp.sink import Sink, open_sink
+from workers.ledger import Ledger
+from workers.limiter import Limiter
+from workers.policy import Policy
+from workers.settings import Account, Settings
+from workers.vtex.client import Vtex
+
+log = telemetry.get(__name__)
+
+#: How many feed reads or commits one process has on the way at once.
+IO_THREADS = 8
+
+
+def connect(url: str) -> redis.Redis:
+    """A client whose calls end: on a half-open connection, too."""
+    return redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=10,
+        socket_connect_timeout=5,
+        socket_keepalive=True,
+        health_check_interval=25,
+    )
+
+
+@dataclass(slots=True)
+class Link:
+    """Everything that a step of one account's orders may use."""
+
+    account: Account
+    ledger: Ledger
+    limiter: Limiter
+    vtex: Vtex
+    sink: Sink
+    policy: Policy
+
+    def trouble(self, error: Exception) -> None:
+        """What an error means for the whole account, whichever task met it."""
+        if isinstance(error, errors.RateLimited) and error.status is not None:
+            self.limiter.cool_down(error.after)
+        elif isinstance(error, errors.AccessDenied):
+            scope = "erp" if isinstance(error, errors.SinkDenied) else "vtex"
+            if self.ledger.pause(scope, str(error)):
+                log.error("paused", scope=scope, why=str(error), account=self.account.name)
+
+
+class Runtime:
+    """One a process; built from the settings at first use."""
+
+    def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
+        if client is None and settings.redis_url is None:
+            raise ValueError("a Runtime needs Redis: settings.redis_url is empty")
+        self.settings = settings
+        self.redis = client if client is not None else connect(str(settings.redis_url))
+        self.stopping = threading.Event()
+        self.heartbeat: Heartbeat | None = None
+        self._links: dict[str, Link] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def io(self) -> ThreadPoolExecutor:
+        """Threads for the parallel calls inside of one task (feed reads, commits)."""
+        return ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")
+
+    def link(self, name: str) -> Link:
+        """The link of an account; ``KeyError`` when the settings do not have it."""
+        with self._lock:
+            if name not in self._links:
+                self._links[name] = self._build(self.settings.account(name))
+            return self._links[name]
+
+    def _build(self, account: Account) -> Link:
+        settings = self.settings
+        ledger = Ledger(self.redis, account.name)
+        limiter = Limiter(ledger, account.requests_per_minute)
+        pool = settings.worker_concurrency + IO_THREADS
+        vtex = Vtex(account, timeout=settings.http_timeout, pool=pool, pace=lambda _endpoint: limiter.wait())
+        sink = open_sink(settings.erp_url, pool=pool)
+        return Link(account, ledger, limiter, vtex, sink, Policy(horizon=settings.retry_horizon))
+
+    def close(self) -> None:
+        """Give back connections and threads."""
+        if self.heartbeat:
+            self.heartbeat.stop()
+        for link in self._links.values():
+            link.vtex.close()
+            link.sink.close()
+        if "io" in self.__dict__:
+            self.io.shutdown()
+        self.redis.close()
+
+
+_current: Runtime | None = None
+_current_lock = threading.Lock()
+
+
+def use(runtime: Runtime | None) -> None:
+    """Make this the process's runtime."""
+    global _current  # noqa: PLW0603 - one a process is what it is for
+    _current = runtime
+
+
+def current() -> Runtime:
+    """The process's runtime, made from the environment if nobody set one."""
+    global _current  # noqa: PLW0603
+    with _current_lock:
+        if _current is None:
+            from workers import settings  # noqa: PLC0415
+
+            _current = Runtime(settings.load())
+        return _current

@@ -1,0 +1,98 @@
+"""Logs: one JSON object a line (or a readable form), with the order at hand, and never a credential."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+
+from workers.settings import Settings
+
+#: Bound to every line of a task: account, order_id, step, attempt, task_id.
+bind = structlog.contextvars.bound_contextvars
+
+_QUIET = {
+    "celery.app.trace": logging.WARNING,  # our own lines say what a task did
+    "celery.worker.strategy": logging.WARNING,
+    "celery.beat": logging.WARNING,
+    "kombu": logging.WARNING,
+    "urllib3": logging.WARNING,
+    "amqp": logging.WARNING,
+}
+
+
+class Redactor:
+    """A structlog processor that replaces known secret values, wherever a library may have put them."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._secrets = sorted({s for s in secrets if len(s) >= 4}, key=len, reverse=True)
+
+    def __call__(self, _logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
+        return {key: self.clean(value) for key, value in event.items()}
+
+    def clean(self, value: Any) -> Any:
+        """The value without any secret in it; only text can hold one."""
+        if isinstance(value, str):
+            for secret in self._secrets:
+                if secret in value:
+                    value = value.replace(secret, "***")
+        return value
+
+
+def secrets_of(settings: Settings) -> set[str]:
+    """Every value of the settings that must not be printed, passwords inside of addresses included."""
+    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 - only needed once a process
+
+    found = {s.reveal() for a in settings.accounts.values() for s in (a.app_key, a.app_token)}
+    found.add(settings.flower_basic_auth.reveal().partition(":")[2])
+    for url in (settings.erp_url, settings.redis_url or ""):
+        password = urlsplit(url).password
+        if password:
+            found |= {password, unquote(password)}
+    return found
+
+
+def set_up(settings: Settings, *, stream: Any = None) -> None:
+    """Send every log record of this process (ours, Celery's, libraries') through one pipeline."""
+    pretty = settings.log_format == "console"
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.format_exc_info,
+        Redactor(secrets_of(settings)),
+    ]
+    last: list[Any] = (
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        if pretty
+        else [structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer(ensure_ascii=False)]
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level)
+    for name, level in _QUIET.items():
+        logging.getLogger(name).setLevel(max(level, root.level))
+
+
+def get(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger whose lines carry what is bound."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger
