@@ -62,8 +62,8 @@ _MOST_WORDS = 200
 
 def explain(error: Exception, where: str) -> errors.OrderLinkError:
     """The error of ours that ``error`` means; its message names ``where`` and quotes nobody's data."""
-    if isinstance(error, exc.TimeoutError):
-        return errors.Unavailable(f"{where}: every connection is busy")
+    if isinstance(error, exc.TimeoutError | TimeoutError):
+        return errors.Unavailable(f"{where}: too many deliveries are waiting for it")
     if isinstance(error, UnicodeError):
         return errors.Rejected(f"{where}: the order holds characters that cannot be stored as UTF-8")
     cause = error.orig if isinstance(error, exc.DBAPIError) else error
