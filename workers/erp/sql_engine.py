@@ -214,6 +214,9 @@ def _take_write_lock(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+_LOG = "WAL"
+
+
 def _write_ahead(connection: sqlite3.Connection) -> None:
     """Turn on the write-ahead log, which lets the ERP read while we write. The file remembers it."""
     deadline = time.monotonic() + BUSY_SECONDS
@@ -221,7 +224,7 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
         try:
             (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
             if mode != "wal":
-                (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+                (mode,) = connection.execute(f"PRAGMA journal_mode = {_LOG}").fetchone()
         except sqlite3.OperationalError as error:
             # SQLite does not wait here when several processes start at once.
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
