@@ -309,8 +309,9 @@ def load_json(text: str) -> Any:
     """The value of a JSON text. ValueError for all else: truncated, empty, HTML, NaN, too deep."""
     try:
         return json.loads(text, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+    except (ValueError, RecursionError):
+        pass
+    raise ValueError("not whole JSON")  # not from the error itself: that one carries the text
 
 
 def load_events(body: object) -> tuple[list[Event], list[dict[str, Any]]]:
@@ -328,10 +329,11 @@ def load_events(body: object) -> tuple[list[Event], list[dict[str, Any]]]:
         if not isinstance(item, dict):
             unusable.append({"item": item})
             continue
-        try:
-            events.append(_EVENT.load(item))
-        except ValidationError:
+        event, wrong = _load(_EVENT, item)
+        if wrong:
             unusable.append(item)
+        else:
+            events.append(event)
     return events, unusable
 
 
@@ -347,11 +349,9 @@ def load_order(text: str, expected_id: str) -> Order:
         raise Unavailable(f"order {expected_id}: the answer is not JSON, or only a part of it") from None
     if not isinstance(document, dict):
         raise Invalid(f"order {expected_id}: the answer is JSON, but not an order")
-    try:
-        data = _ORDER.load(document)
-    except ValidationError as error:
-        wrong = ", ".join(sorted(error.messages_dict))
-        raise Invalid(f"order {expected_id}: the answer is not an order (look at: {wrong})") from None
+    data, wrong = _load(_ORDER, document)
+    if wrong:
+        raise Invalid(f"order {expected_id}: the answer is not an order (look at: {', '.join(wrong)})")
     if data["order_id"] != expected_id:
         raise Invalid(f"order {expected_id}: the answer is another order, {data['order_id']}")
     return Order(
@@ -387,12 +387,11 @@ def load_order_page(body: object) -> OrderPage:
     rows: list[OrderRow] = []
     unusable = 0
     for item in body["list"]:
-        try:
-            data = _ROW.load(item)
-        except ValidationError:
+        data, wrong = _load(_ROW, item)
+        if wrong:
             unusable += 1
-            continue
-        rows.append(OrderRow(data["order_id"], data["status"], data["creation_date"] or ""))
+        else:
+            rows.append(OrderRow(data["order_id"], data["status"], data["creation_date"] or ""))
     paging = body.get("paging")
     page = _PAGING.load(paging if isinstance(paging, dict) else {})
     return OrderPage(
@@ -402,6 +401,14 @@ def load_order_page(body: object) -> OrderPage:
         current_page=page["current_page"] or 0,
         unusable=unusable,
     )
+
+
+def _load(schema: Schema, data: Any) -> tuple[Any, list[str]]:
+    """What the schema makes of it, and the names of the fields that keep it from that."""
+    try:
+        return schema.load(data), []
+    except ValidationError as error:
+        return None, sorted(error.messages_dict)  # not the error: it carries the data
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 import urllib3.exceptions
-from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies
+
+from workers.vtex.bounded import SILENCES, BoundedAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,15 +65,15 @@ class HiddenHeaders(CaseInsensitiveDict[str]):
 class Transport:
     """Connections to VTEX's hosts, shared by all threads of a process.
 
-    ``timeout`` (seconds) is how long the other side may stay silent; a whole call may take twice that, so
-    that an answer which drips cannot hold a thread for ever.
+    ``timeout`` (seconds) is how long the other side may stay silent; a whole answer may take twice that.
+    A session that is handed in (by a test) brings its own connections.
     """
 
     def __init__(self, *, timeout: float, pool: int, session: requests.Session | None = None) -> None:
         self._owned = session is None
         self._session = session or _new_session(pool)
         self._timeout: tuple[float, float] = (min(timeout, _LONGEST_CONNECT), timeout)
-        self._deadline = 2 * timeout
+        self._deadline = SILENCES * timeout
         self._proxies: dict[str, dict[str, str]] = {}
         self._verify = _ca_bundle()
 
@@ -122,7 +123,7 @@ class Transport:
 def _new_session(pool: int) -> requests.Session:
     session = requests.Session()
     session.trust_env = False
-    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=pool, max_retries=0)
+    adapter = BoundedAdapter(pool_connections=4, pool_maxsize=pool, max_retries=0)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
@@ -138,8 +139,8 @@ def _ca_bundle() -> str | bool:
 def _read(response: requests.Response, limit: int, deadline: float) -> tuple[bytes, str | None]:
     """The body, decoded as its Content-Encoding says, and why it is not whole, if so.
 
-    ``read1`` returns what one read of the socket brought, so a slow drip cannot outlast the deadline by more
-    than one silence. A body read to its end gives the connection back to the pool; any other is closed.
+    ``read1`` returns what one read of the socket brought, so the deadline is looked at after each.
+    A body read to its end gives the connection back to the pool; any other is closed.
     """
     pieces: list[bytes] = []
     size = 0
