@@ -236,11 +236,16 @@ class SqlSink:
     def _check(self) -> None:
         with self._database.engine.begin() as connection:
             for table in _TABLES:
-                nothing = sa.select(*table.columns).where(sa.false())
+                values = (sa.literal(_sample(column), column.type) for column in table.columns)
+                nothing = sa.select(*values).where(sa.false())
                 insert = self._database.insert(table).from_select(table.columns.keys(), nothing)
                 connection.execute(insert.on_conflict_do_nothing(index_elements=table.primary_key))
             connection.execute(sa.update(ORDERS).where(sa.false()).values(status="", document="{}"))
             connection.execute(sa.select(ORDERS.c.status).where(sa.false()).with_for_update())
+
+
+def _sample(column: sa.Column[Any]) -> str:
+    return _EPOCH if isinstance(column.type, _Moment) else "{}"
 
 
 def _is(table: sa.Table, delivery: sink.Delivery) -> tuple[sa.ColumnElement[bool], ...]:
