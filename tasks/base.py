@@ -93,6 +93,7 @@ class Step(Task):  # type: ignore[misc]
     abstract = True
     step = ""
     max_retries = None  # the policy's horizon decides
+    typing = False  # callers send account and order_id; the body gets a Work
 
     def __call__(self, *, account: str, order_id: str) -> None:
         link = runtime.current().link(account)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from typing import Any
 
 from redis.exceptions import LockError
 
@@ -27,6 +29,10 @@ PROBE_SECONDS = 60.0
 FIRST_CAPACITY = 500
 #: VTEX's documented default visibility timeout, in seconds, for when the configuration cannot be read.
 DEFAULT_VISIBILITY = 30.0
+
+
+#: What one feed read gives: events, and items that cannot be used.
+Lot = tuple[list[Event], list[dict[str, Any]]]
 
 
 @app.task(name="feed.poll")
@@ -69,7 +75,7 @@ def _works(link: Link) -> bool:
     return True
 
 
-def drain(process: Runtime, link: Link, renew: object) -> int:
+def drain(process: Runtime, link: Link, renew: Callable[[], object]) -> int:
     """Read lots until a few reads in a row are empty; more readers at once as long as full lots come."""
     deadline = time.monotonic() + DRAIN_SECONDS
     room, readers, empty, total = _room(link), 1, 0, 0
@@ -78,16 +84,32 @@ def drain(process: Runtime, link: Link, renew: object) -> int:
             log.info("feed_waits", why="enough orders are open", read=total)
             break
         readers = min(readers, IO_THREADS, -(-room // 10))
-        lots = list(process.io.map(lambda _: link.vtex.take_feed(), range(readers)))
-        events = [event for usable, _ in lots for event in usable]
-        _set_aside(link, (item for _, unusable in lots for item in unusable))
-        fan_out(link, events)
-        total += len(events)
-        empty = 0 if any(usable or unusable for usable, unusable in lots) else empty + 1
-        readers = readers * 2 if len(events) >= 10 * readers else 1
-        renew()  # type: ignore[operator]
-        room = _room(link) if total else room
+        reads = [process.io.submit(link.vtex.take_feed) for _ in range(readers)]
+        got = _take_in(link, reads)
+        total += got
+        empty = 0 if got else empty + 1
+        readers = readers * 2 if got >= 10 * readers else 1
+        renew()
+        room = _room(link)
     return total
+
+
+def _take_in(link: Link, reads: list[Future[Lot]]) -> int:
+    """Record what the reads brought. A read that failed must not spoil what the others were given."""
+    failed: errors.OrderLinkError | None = None
+    got = 0
+    for read in reads:
+        try:
+            events, unusable = read.result()
+        except errors.OrderLinkError as error:
+            failed = error
+            continue
+        fan_out(link, events)
+        _set_aside(link, unusable)
+        got += len(events) + len(unusable)
+    if failed:
+        raise failed
+    return got
 
 
 def fan_out(link: Link, events: list[Event]) -> None:
@@ -98,7 +120,7 @@ def fan_out(link: Link, events: list[Event]) -> None:
             enqueue(app, link.account.name, event.order_id)
 
 
-def _set_aside(link: Link, items: Iterable[dict[str, object]]) -> None:
+def _set_aside(link: Link, items: Iterable[dict[str, Any]]) -> None:
     """Feed items that name no order: kept for a person, then committed, so that they hold nothing back."""
     for item in items:
         log.error("unusable_feed_item", keys=sorted(map(str, item)))

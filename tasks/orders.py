@@ -17,6 +17,9 @@ from workers.vtex.schemas import Order
 
 log = telemetry.get(__name__)
 
+#: Seconds until a commit that failed is tried again.
+COMMIT_AGAIN_SECONDS = 2.0
+
 
 @app.task(name="orders.download", base=Step, bind=True, step=DOWNLOAD)
 def download(self: Step, work: Work) -> To:
@@ -95,7 +98,8 @@ def _commit_all(link: Link) -> None:
         except errors.OrderLinkError as error:
             link.trouble(error)
             log.warning("commit_failed", why=str(error), account=link.account.name, handles=len(acks))
-            return  # they stay in the buffer and come back after the lease
+            link.ledger.return_acks(acks, COMMIT_AGAIN_SECONDS)
+            return
         link.ledger.settle_acks(acks)
 
 

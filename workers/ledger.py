@@ -21,7 +21,7 @@ import redis
 import redis.lock
 
 from workers.vtex.schemas import Event
-from workers.vtex.states import CANCELED, CANCELLATION_REQUESTED
+from workers.vtex.states import CANCELED, CANCELLATION_REQUESTED, IN_HANDLING
 
 #: The steps of an order, in their order.
 DOWNLOAD, START_HANDLING, ACK = "download", "start-handling", "ack"
@@ -133,7 +133,6 @@ class Ledger:
         """Record events; the answer to each is new, again (both: enqueue it), known, finished or newer."""
         with self.redis.pipeline(transaction=False) as pipe:
             for event in events:
-                cancels = event.state in CANCELED or event.state in CANCELLATION_REQUESTED
                 self._move(
                     "observe",
                     event.order_id,
@@ -141,7 +140,7 @@ class Ledger:
                     _short(event.event_id),
                     _line(event.state or "no state"),
                     event.at,
-                    int(cancels),
+                    _meaning(event.state),
                     self.patience,
                     client=pipe,
                 )
@@ -214,6 +213,11 @@ class Ledger:
     def settle_acks(self, acks: Sequence[tuple[str, str]]) -> int:
         """VTEX has these commits (or does not know the handles any more). Returns how many orders ended."""
         return int(self._move("settle_acks", self.tombstone, *(f"{order} {handle}" for order, handle in acks)))
+
+    def return_acks(self, acks: Sequence[tuple[str, str]], after: float) -> None:
+        """The commit did not work: the handles are there again in ``after`` seconds."""
+        due = self.now() + after
+        self.redis.zadd(self._key("acks"), {f"{order} {handle}": due for order, handle in acks}, xx=True)
 
     def waiting_acks(self) -> int:
         """How many handles wait for their commit."""
@@ -315,6 +319,12 @@ class Ledger:
 
     def _key(self, name: str) -> str:
         return self._prefix + name
+
+
+def _meaning(state: str | None) -> str:
+    if state in CANCELED or state in CANCELLATION_REQUESTED:
+        return "cancels"
+    return "handled" if state in IN_HANDLING else ""
 
 
 def _plain(value: object) -> str | int | float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 import click
@@ -97,6 +98,8 @@ def worker(queues: str | None, name: str) -> None:
     """Run one worker process (the Procfile and pods do)."""
     loaded = the_settings()
     with _redis_or_own(loaded):
+        from celery.platforms import SecurityWarning
+
         from workers.app import QUEUES, app
 
         chosen = queues.split(",") if queues else list(QUEUES)
@@ -105,8 +108,9 @@ def worker(queues: str | None, name: str) -> None:
             raise click.UsageError(f"no such queue: {', '.join(wrong)} (there are {', '.join(QUEUES)})")
         # in our order, not in the one given: what is under way ends before new work begins
         names = ",".join(queue for queue in QUEUES if queue in chosen)
+        warnings.filterwarnings("ignore", category=SecurityWarning)  # root in a container is the operator's choice
         app.worker_main(
-            ["worker", "--queues", names, "--hostname", f"{name}@%h", "--without-gossip", "--without-mingle"]
+            ["--quiet", "worker", "--queues", names, "--hostname", f"{name}@%h", "--without-gossip", "--without-mingle"]
         )
 
 

@@ -1,12 +1,12 @@
 -- A feed event (or a reconciliation) says: look at this order.
 -- ARGV: order id, handle ('' = none), event id, hint (the event's state), the event's instant,
---       is the hint a cancellation (1/0), patience
+--       what the hint means ('cancels', 'handled' or ''), patience
 -- Returns 'new' or 'again' (somebody must enqueue it), 'known' (in progress), 'finished' (only the commit is left),
 --         'newer' (a newer version of this program owns the record; the event comes back by itself)
-local id, handle, event, hint, at, cancels = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6] == '1'
+local id, handle, event, hint, at, means = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local patience = tonumber(ARGV[7])
 local key = order_key(id)
-local rec = read(key, 'v', 'state', 'step', 'seen', 'at', 'erp', 'claim', 'again')
+local rec = read(key, 'v', 'state', 'step', 'seen', 'at', 'erp', 'told', 'claim', 'again')
 count('events')
 
 if newer(rec) then return 'newer' end
@@ -26,13 +26,14 @@ if not repeated and event ~= '' then
   redis.call('HSET', key, 'seen', string.sub(seen, 1, 160))
 end
 
+-- an event of our own start-handling, say: nothing would follow from a look
+local stale = repeated or covers(rec.at, at) or (means == 'handled' and rec.told == 'order.ready')
+
 local working = (rec.state == 'open' or rec.state == 'parked') and rec.step ~= 'ack'
 if working then
   if handle ~= '' then redis.call('SADD', handles_key(id), handle) end
   local looked = rec.step ~= 'download' or rec.claim
-  if repeated then
-    count('duplicates')
-  elseif looked and not covers(rec.at, at) then
+  if looked and not stale then
     -- what we work with may be older than this event: look once more at the end
     local again = rec.again or ''
     if at == '' then again = '~' elseif at > again then again = at end
@@ -44,9 +45,8 @@ if working then
   return 'known'
 end
 
-local look = not repeated and not covers(rec.at, at)
-if rec.state == 'dead' then look = look and cancels and rec.erp end
-if not look then
+if rec.state == 'dead' then stale = stale or means ~= 'cancels' or not rec.erp end
+if stale then
   count('duplicates')
   if handle ~= '' then release_handles(key, id, handle) end
   return 'finished'
