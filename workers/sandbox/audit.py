@@ -32,7 +32,7 @@ class Audit:
         self._gate = gate
 
     def note_commit(self, result: Committed) -> None:
-        """Judge a commit: an order's ready-for-handling event may only go once start-handling had its effect."""
+        """Judge a commit: a ready-for-handling event may only go once start-handling had its effect."""
         self.stale_commits += result.stale
         self.unknown_commits += result.unknown
         for event in result.events:
@@ -62,6 +62,7 @@ class Audit:
             for order in orders
             if order.status == READY_FOR_HANDLING and not self._queue.pending.get(order.order_id)
         ]
+        calls = self._gate.report()
         report: dict[str, Any] = {
             "orders": len(orders),
             "by_status": Counter(str(order.status) for order in orders),
@@ -83,11 +84,9 @@ class Audit:
             "stranded": len(stranded),
             "stranded_orders": _ids(stranded),
             "faults": {kind: count for kind, count in self._faults.given.items() if count},
-            "calls": self._gate.total,
-            "calls_by_route": {
-                route: {str(status): count for status, count in sorted(counts.items())}
-                for route, counts in sorted(self._gate.by_route.items())
-            },
+            "calls": calls["total"],
+            "calls_by_route": calls["by_route"],
+            "busiest_second": calls["busiest_second"],
             "unauthorized": self._gate.unauthorized,
             "forbidden": self._gate.forbidden,
             "too_many_requests": self._gate.too_many,

@@ -10,6 +10,17 @@ from datetime import datetime
 Clock = Callable[[], float]
 
 
+class ManualClock:
+    """A clock that moves only when it is told to: ``clock.now += 30``."""
+
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        """Return the moment it was put to."""
+        return self.now
+
+
 def stamp(seconds: float, zone: str = "Z") -> str:
     """Write a moment with seven digits of a second, as .NET does: ``2026-08-12T20:54:23.7153839Z``."""
     whole = int(seconds)

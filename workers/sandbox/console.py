@@ -26,42 +26,38 @@ def _plan(_context: click.Context, _parameter: click.Parameter, value: str) -> F
 @click.option("--orders-per-second", default=0.0, help="Let them arrive over time instead of at once.")
 @click.option("--latency", default=0.0, help="Seconds that a call takes.")
 @click.option(
-    "--faults", default="", callback=_plan, help=f"Such as 5xx=0.1,lost=0.05. Words: {', '.join(WORDS)}."
+    "--faults", default="", callback=_plan, help=f"As 5xx=0.1,lost=0.05. Words: {', '.join(WORDS)}."
 )
 @click.option(
-    "--visibility", default=30.0, show_default=True, help="Seconds until an uncommitted event comes back."
+    "--visibility",
+    "visibility_timeout",
+    default=30.0,
+    show_default=True,
+    help="Seconds until an uncommitted event comes back.",
 )
-@click.option("--rate", default=0, help="Calls a minute before 429; 0 means no limit.")
+@click.option("--rate", "requests_per_minute", default=0, help="Calls a minute before 429; 0 means no limit.")
 @click.option("--retry-after", type=float, help="Send Retry-After with a 429.")
-@click.option("--lag", default=0.0, help="Seconds that the order list runs behind.")
+@click.option("--lag", "index_lag", default=0.0, help="Seconds that the order list runs behind.")
 @click.option(
     "--handling-delay", default=0.05, show_default=True, help="Seconds from start-handling to handling."
 )
 @click.option(
     "--short-reads/--full-reads", default=True, help="Whether the feed may hand out less than it has."
 )
-@click.option("--feed/--no-feed", default=True, help="Whether a feed is configured at the start.")
-def command(
-    host: str, port: int, visibility: float, rate: int, lag: float, feed: bool, **options: object
-) -> None:
+@click.option(
+    "--feed/--no-feed", "feed_configured", default=True, help="Whether a feed is configured at first."
+)
+def command(host: str, port: int, **options: object) -> None:
     """Run a stand-in VTEX on this machine: its orders, its feed, and its bad days.
 
     Steer it and ask it under /_sandbox/ (audit, orders, calls, faults, credentials, feed).
     """
-    from workers.sandbox.server import run
+    from workers.sandbox.server import run  # noqa: PLC0415 - the console starts without a web server
 
-    values = {
-        **options,
-        "visibility_timeout": visibility,
-        "requests_per_minute": rate,
-        "index_lag": lag,
-        "feed_configured": feed,
-    }
-    config = SandboxConfig.from_dict(values)
+    config = SandboxConfig.from_dict(options)
 
     def ready(bound: int) -> None:
-        click.echo(
-            f"Sandbox of {config.account} at http://{host}:{bound} with {config.orders} orders; Ctrl-C ends it."
-        )
+        address = f"http://{host}:{bound}"
+        click.echo(f"Sandbox of {config.account} at {address} with {config.orders} orders; Ctrl-C ends it.")
 
     run(config, host, port, ready)

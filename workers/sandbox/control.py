@@ -45,14 +45,7 @@ class Control:
         """Show the last ``?last=`` calls, the oldest first."""
         last = int(request.query.get("last", "100"))
         gate = self._world.gate
-        report = self._world.audit.report(per_order=False)
-        return answer(
-            {
-                "total": gate.total,
-                "by_route": report["calls_by_route"],
-                "last": list(gate.calls)[-last:] if last > 0 else [],
-            }
-        )
+        return answer({**gate.report(), "last": list(gate.calls)[-last:] if last > 0 else []})
 
     async def orders(self, _request: web.Request) -> web.Response:
         """List all orders with the facts that matter."""

@@ -54,12 +54,12 @@ class FaultPlan:
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
+            if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
                 raise ValueError(f"fault {item.name} must be a number from 0 up, not {value!r}")
             if item.name != "slow_seconds" and value > 1:
                 raise ValueError(f"fault {item.name} is a probability, so at most 1, not {value!r}")
         if sum(getattr(self, kind) for kind in KINDS) > 1 + 1e-9:
-            raise ValueError(f"the faults {', '.join(KINDS)} exclude each other, so their sum is at most 1")
+            raise ValueError(f"{', '.join(KINDS)} exclude each other, so their sum is at most 1")
 
     @classmethod
     def parse(cls, text: str) -> FaultPlan:
@@ -80,10 +80,12 @@ class FaultPlan:
 
 
 class Draw(NamedTuple):
-    """What happens to one call: a kind or none, a number in [0, 1) to choose a variant by, seconds to lose."""
+    """What happens to one call: a kind or none, and two numbers in [0, 1): for the variant and the pace."""
 
     kind: str | None
     choice: float
+    pace: float
+    #: Seconds to lose.
     delay: float
 
 
@@ -98,33 +100,42 @@ class Faults:
         self._scripted: list[tuple[str, str, str]] = []
 
     def script(self, kind: str, path: str, method: str = "", times: int = 1) -> None:
-        """Make the next ``times`` calls whose path contains ``path`` fail in this way, whatever the plan says."""
-        if kind not in KINDS:
-            raise ValueError(f"not a fault of a call: {kind!r}; one of {', '.join(KINDS)}")
+        """Make the next ``times`` calls whose path contains ``path`` fail so, whatever the plan says."""
+        if kind not in (*KINDS, "slow"):
+            raise ValueError(f"not a fault of a call: {kind!r}; one of {', '.join(KINDS)}, slow")
         self._scripted += [(kind, path, method)] * times
 
     def draw(self, method: str, path: str) -> Draw:
         """Say what happens to this call. Counting what was really given is the caller's part."""
         self._calls[method, path] += 1
-        fraction = _fractions(f"{self._seed}|{method}|{path}|{self._calls[method, path]}")
-        delay = self.plan.slow_seconds if fraction[2] < self.plan.slow else 0.0
+        first, choice, pace, slowness = _fractions(
+            f"{self._seed}|{method}|{path}|{self._calls[method, path]}"
+        )
+        kind = self._next_scripted(method, path) or self._by_chance(first)
+        slow = kind == "slow" or slowness < self.plan.slow
+        return Draw(None if kind == "slow" else kind, choice, pace, self.plan.slow_seconds if slow else 0.0)
+
+    def _next_scripted(self, method: str, path: str) -> str | None:
         for number, (kind, part, verb) in enumerate(self._scripted):
             if part in path and verb in ("", method):
                 del self._scripted[number]
-                return Draw(kind, fraction[1], delay)
+                return kind
+        return None
+
+    def _by_chance(self, fraction: float) -> str | None:
         threshold = 0.0
         for kind in KINDS:
             threshold += getattr(self.plan, kind)
-            if fraction[0] < threshold:
-                return Draw(kind, fraction[1], delay)
-        return Draw(None, fraction[1], delay)
+            if fraction < threshold:
+                return kind
+        return None
 
     def duplicates(self, event_id: str) -> bool:
         """Say whether this event goes into the queue twice."""
         return self.plan.duplicate_event > 0 and _fractions(event_id)[0] < self.plan.duplicate_event
 
 
-def _fractions(key: str) -> tuple[float, float, float]:
-    digest = blake2b(key.encode(), digest_size=24).digest()
-    first, second, third = (int.from_bytes(digest[at : at + 8], "big") / 2**64 for at in (0, 8, 16))
-    return first, second, third
+def _fractions(key: str) -> list[float]:
+    """Turn a text into four numbers in [0, 1) that look random and never change."""
+    digest = blake2b(key.encode(), digest_size=32).digest()
+    return [int.from_bytes(digest[at : at + 8], "big") / 2**64 for at in range(0, 32, 8)]

@@ -1,7 +1,7 @@
 """The queue behind the order feed, with the manners of the SQS standard queue that VTEX's feed stands on.
 
-At least once, roughly in order but not promised, short reads, a new handle at every receive. All moves are O(1)
-or O(log n), so that a backlog of 100,000 events costs nothing.
+At least once, roughly in order but not promised, short reads, a new handle at every receive. All moves are
+O(1) or O(log n), so that a backlog of 100,000 events costs nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every call to the API passes on its way in and out: latency, credentials, pace, faults, the call log."""
+"""What every call to the API passes on its way in and out: latency, credentials, pace, faults, the log."""
 
 from __future__ import annotations
 
@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 
 CONTROL_PREFIX = "/_sandbox/"
 _REMEMBERED_CALLS = 20_000
+_ODD_PAGES = 0.25  # of the HTML pages come with status 200
+
+
+class CutError(Exception):
+    """The client is to see the connection close."""
 
 
 class Pace:
-    """The account's limit: a bucket that holds ten seconds' worth of calls, as VTEX tolerates short bursts."""
+    """The account's limit: a bucket that holds ten seconds' worth of calls, so short bursts pass."""
 
     def __init__(self, clock: Clock, per_minute: int) -> None:
         self._clock = clock
@@ -53,6 +58,7 @@ class Gate:
     def __init__(self, config: SandboxConfig, faults: Faults, clock: Clock) -> None:
         self.forced_status: int | None = None
         self.by_route: dict[str, Counter[int]] = {}
+        self.by_second: Counter[int] = Counter()
         self.calls: deque[dict[str, Any]] = deque(maxlen=_REMEMBERED_CALLS)
         self.total = 0
         self.unauthorized = 0
@@ -73,12 +79,18 @@ class Gate:
         # The body is read before anything else: a call that was cut had been sent.
         await request.read()
         draw = self._faults.draw(request.method, request.path)
-        await asyncio.sleep(self._config.latency / 2 + draw.delay)
+        # Uniform around the mean: half of a call passes before its effect and half after.
+        half = self._config.latency * (0.5 + draw.pace) / 2
+        await asyncio.sleep(half + draw.delay)
         if draw.delay:
             self._faults.given["slow"] += 1
-        response, fault = await self._pass(request, handler, draw)
-        if self._config.latency:
-            await asyncio.sleep(self._config.latency / 2)
+        response: web.StreamResponse | None
+        try:
+            response, fault = await self._pass(request, handler, draw)
+        except CutError:
+            response, fault = None, draw.kind
+        if half:
+            await asyncio.sleep(half)
         self._note(request, begin, 0 if response is None else response.status, fault)
         if response is None:
             # The client sees the connection close and no answer; what is returned here goes nowhere.
@@ -89,34 +101,51 @@ class Gate:
 
     async def _pass(
         self, request: web.Request, handler: Handler, draw: Draw
-    ) -> tuple[web.StreamResponse | None, str | None]:
+    ) -> tuple[web.StreamResponse, str | None]:
+        """Return the answer and the fault that was given."""
         refused = self._refuse(request)
         if refused is not None:
             return refused, None
-        kind = draw.kind
-        if kind == "cut_before":
-            return None, self._gave(kind)
-        if kind == "error_429":
-            self.too_many += 1
-            return self._slow_down(), self._gave(kind)
-        if kind == "error_5xx":
-            status = (500, 502, 503, 504)[int(draw.choice * 4)]
-            return refusal(status, "1", "An error has occurred."), self._gave(kind)
-        if kind == "html_error":
-            odd = request.method == "GET" and draw.choice < 1 / 4
-            return html(HTTPStatus.OK if odd else HTTPStatus.BAD_GATEWAY), self._gave(kind)
+        instead = self._fault_before(request, draw)
+        if instead is not None:
+            return instead, self._gave(draw.kind)
         try:
             response = await handler(request)
         except web.HTTPException as error:
             response = refusal(error.status, "1", error.reason)
-        if kind == "lost_answer":
-            variant = int(draw.choice * 3)
-            return (None, html(500), html(504))[variant], self._gave(kind)
-        if kind == "truncated_json" and isinstance(response, web.Response) and response.body:
-            body = response.body
-            if isinstance(body, bytes):
-                return raw(body[: len(body) // 2], response.status), self._gave(kind)
+        instead = self._fault_after(response, draw)
+        if instead is not None:
+            return instead, self._gave(draw.kind)
         return response, None
+
+    def _fault_before(self, request: web.Request, draw: Draw) -> web.Response | None:
+        """Return what is answered instead of doing anything."""
+        if draw.kind == "cut_before":
+            self._gave(draw.kind)
+            raise CutError
+        if draw.kind == "error_429":
+            self.too_many += 1
+            return self._slow_down()
+        if draw.kind == "error_5xx":
+            return refusal((500, 502, 503, 504)[int(draw.choice * 4)], "1", "An error has occurred.")
+        if draw.kind == "html_error":
+            odd = request.method == "GET" and draw.choice < _ODD_PAGES
+            return html(HTTPStatus.OK if odd else HTTPStatus.BAD_GATEWAY)
+        return None
+
+    def _fault_after(self, response: web.StreamResponse, draw: Draw) -> web.Response | None:
+        """Return what is answered instead of what was done."""
+        if draw.kind == "lost_answer":
+            variant = int(draw.choice * 3)
+            if variant == 0:
+                self._gave(draw.kind)
+                raise CutError
+            return html((500, 504)[variant - 1])
+        if draw.kind == "truncated_json" and isinstance(response, web.Response):
+            body = response.body
+            if isinstance(body, bytes) and body:
+                return raw(body[: len(body) // 2], response.status)
+        return None
 
     def _refuse(self, request: web.Request) -> web.Response | None:
         if self.forced_status == HTTPStatus.UNAUTHORIZED or not self._knows(request):
@@ -141,12 +170,25 @@ class Gate:
             response.headers["Retry-After"] = f"{self._config.retry_after:g}"
         return response
 
-    def _gave(self, kind: str) -> str:
-        self._faults.given[kind] += 1
+    def _gave(self, kind: str | None) -> str | None:
+        if kind is not None:
+            self._faults.given[kind] += 1
         return kind
+
+    def report(self) -> dict[str, Any]:
+        """Count the calls by route and status; status 0 is a cut connection."""
+        return {
+            "total": self.total,
+            "by_route": {
+                route: {str(status): count for status, count in sorted(counts.items())}
+                for route, counts in sorted(self.by_route.items())
+            },
+            "busiest_second": max(self.by_second.values(), default=0),
+        }
 
     def _note(self, request: web.Request, begin: float, status: int, fault: str | None) -> None:
         self.total += 1
+        self.by_second[int(begin)] += 1
         self.by_route.setdefault(route_name(request), Counter())[status] += 1
         self.calls.append(
             {"at": begin, "method": request.method, "path": request.path, "status": status, "fault": fault}

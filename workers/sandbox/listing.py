@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from workers.sandbox import orders as documents
 from workers.sandbox.catalog import PAYMENTS
 from workers.sandbox.clock import moment, short_stamp
 from workers.sandbox.machine import DESCRIPTIONS
+from workers.sandbox.orders import sequence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +94,7 @@ def _matching(world: World, query: Mapping[str, str]) -> list[Order]:
         rows = [order for order in rows if _indexed_status(order, indexed) in wanted]
     words = query.get("q")
     if words:
-        rows = [order for order in rows if words in (order.order_id, documents.sequence(order.index))]
+        rows = [order for order in rows if words in (order.order_id, sequence(order.index))]
     for name, pick in (("f_affiliateId", 0), ("salesChannelId", 1)):
         value = query.get(name)
         if value:
@@ -128,7 +128,7 @@ def _row(world: World, order: Order) -> dict[str, Any]:
         "status": status,
         "statusDescription": DESCRIPTIONS.get(status or "", ""),
         "marketPlaceOrderId": None,
-        "sequence": documents.sequence(order.index),
+        "sequence": sequence(order.index),
         "salesChannel": channel,
         "affiliateId": affiliate,
         "origin": "Fulfillment" if affiliate else "Marketplace",
@@ -152,14 +152,19 @@ def _row(world: World, order: Order) -> dict[str, Any]:
 
 
 def _stats(count: int) -> dict[str, Any]:
-    return {
+    # The sums are left at zero: they would cost a look at every order, and nobody may book from them.
+    numbers = {
         "Count": count,
-        "Max": 0.0,
-        "Mean": 0.0,
-        "Min": 0.0,
+        "Max": 0,
+        "Mean": 0,
+        "Min": 0,
         "Missing": 0,
-        "StdDev": 0.0,
-        "Sum": 0.0,
-        "SumOfSquares": 0.0,
-        "Facets": {},
+        "StdDev": 0,
+        "Sum": 0,
+        "SumOfSquares": 0,
+    }
+    part = {**numbers, "Facets": None}
+    return {
+        **numbers,
+        "Facets": {"origin": {"Fulfillment": part, "Marketplace": part}, "currencyCode": {"BRL": part}},
     }

@@ -9,8 +9,9 @@ import select
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from workers.sandbox.config import SandboxConfig
 
@@ -22,7 +23,7 @@ _END_SECONDS = 5.0
 
 
 class SandboxProcess:
-    """Starts a sandbox and ends it: ``with SandboxProcess(config) as sandbox: requests.get(sandbox.url + …)``.
+    """Starts a sandbox and ends it: ``with SandboxProcess(config) as sandbox: … sandbox.url …``.
 
     The child also ends when this process dies in any way, kill -9 included.
     """
@@ -41,22 +42,13 @@ class SandboxProcess:
             raise RuntimeError("the sandbox is not started")
         return self._process.pid
 
-    def start(self) -> SandboxProcess:
+    def start(self) -> Self:
         """Start, and wait for the port."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "workers.sandbox.process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        stdin, stdout = self._process.stdin, self._process.stdout
-        if stdin is None or stdout is None:  # pragma: no cover - Popen was told to make both
-            raise RuntimeError("no pipes to the sandbox")
         try:
-            stdin.write(json.dumps(self.config.as_dict()).encode() + b"\n")
-            stdin.flush()
-            readable, _, _ = select.select([stdout], [], [], _START_SECONDS)
-            line = stdout.readline() if readable else b""
-            if not line:
-                raise RuntimeError("the sandbox did not start; its own words are on standard error")
-            self.url = f"http://127.0.0.1:{json.loads(line)['port']}"
+            self.url = f"http://127.0.0.1:{self._handshake(self._process)}"
         except BaseException:
             self.stop()
             raise
@@ -76,7 +68,7 @@ class SandboxProcess:
             process.kill()
             process.wait()
 
-    def __enter__(self) -> SandboxProcess:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(
@@ -117,6 +109,18 @@ class SandboxProcess:
     def control(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """Call anything below ``/_sandbox/``: GET without a body, POST with one."""
         return self._call("GET" if body is None else "POST", path, body)
+
+    def _handshake(self, process: subprocess.Popen[bytes]) -> int:
+        """Tell the child its configuration, and wait for its port."""
+        if process.stdin is None or process.stdout is None:  # pragma: no cover - Popen was told to make both
+            raise RuntimeError("no pipes to the sandbox")
+        process.stdin.write(json.dumps(self.config.as_dict()).encode() + b"\n")
+        process.stdin.flush()
+        readable, _, _ = select.select([process.stdout], [], [], _START_SECONDS)
+        line = process.stdout.readline() if readable else b""
+        if not line:
+            raise RuntimeError("the sandbox did not start; its own words are on standard error")
+        return int(json.loads(line)["port"])
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         request = urllib.request.Request(  # noqa: S310 - our own loopback address

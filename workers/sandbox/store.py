@@ -9,8 +9,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workers.sandbox import orders as documents
+from workers.sandbox import orders as numbers
 from workers.sandbox.clock import stamp
+from workers.sandbox.document import document
 from workers.sandbox.feed import Event
 from workers.sandbox.machine import AUTHORIZED, BEFORE, NEXT
 from workers.vtex.states import READY_FOR_HANDLING
@@ -33,7 +34,7 @@ class WrongStateError(Exception):
 
 @dataclass(slots=True)
 class Order:
-    """What changes of an order; the rest follows from its index. ``status`` is None while it is incomplete."""
+    """What changes of an order; the rest follows from its index. ``status`` is None while incomplete."""
 
     index: int
     order_id: str
@@ -52,7 +53,7 @@ class Order:
 
 
 class Store:
-    """Creates orders and moves them from state to state. ``tell`` is called with an event for every change."""
+    """Creates orders and moves them from state to state; ``tell`` gets an event for every change."""
 
     def __init__(
         self,
@@ -83,9 +84,9 @@ class Store:
         return iter(self._orders.values())
 
     def get(self, order_id: str) -> Order:
-        """Return an order by its id or by ``seq`` and its sequence number; UnknownOrderError if there is none."""
+        """Return an order by its id, or by ``seq`` and its sequence number; UnknownOrderError if none."""
         if order_id.startswith("seq") and order_id[3:].isdecimal():
-            order_id = documents.order_id(self._seed, int(order_id[3:]) - int(documents.sequence(0)))
+            order_id = numbers.order_id(self._seed, int(order_id[3:]) - int(numbers.sequence(0)))
         try:
             return self._orders[order_id]
         except KeyError:
@@ -107,7 +108,7 @@ class Store:
         index = len(self._orders)
         order = Order(
             index=index,
-            order_id=documents.order_id(self._seed, index),
+            order_id=numbers.order_id(self._seed, index),
             status=status,
             last_status=BEFORE.get(status or ""),
             created=now - age,
@@ -160,7 +161,7 @@ class Store:
         if cached is not None and cached[0] == order.version:
             return cached[1]
         text = json.dumps(
-            documents.document(self._account, self._seed, order), ensure_ascii=False, separators=(",", ":")
+            document(self._account, self._seed, order), ensure_ascii=False, separators=(",", ":")
         )
         body = text.encode()
         self._cache[order.order_id] = (order.version, body)
@@ -168,9 +169,9 @@ class Store:
             self._cache.popitem(last=False)
         return body
 
-    def facts(self, order: Order) -> documents.Facts:
+    def facts(self, order: Order) -> numbers.Facts:
         """Return what the order's document is made of."""
-        return documents.facts(self._seed, order.index, order.items)
+        return numbers.facts(self._seed, order.index, order.items)
 
     def created_between(self, first: float, last: float) -> list[Order]:
         """Return the orders created in a window of time, both ends included, the oldest first."""
@@ -196,7 +197,7 @@ class Store:
         for domain in domains:
             self._tell(
                 Event(
-                    event_id=documents.identifier("event", self._seed, number, domain),
+                    event_id=numbers.identifier("event", self._seed, number, domain),
                     order_id=order.order_id,
                     domain=domain,
                     state=order.status,

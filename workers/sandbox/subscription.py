@@ -37,7 +37,7 @@ class Subscription:
     def from_request(cls, body: Any) -> Subscription:
         """Read what the configuration call sends; ValueError says what is wrong with it.
 
-        Of a FromOrders expression only comparisons of ``status`` with a text are understood: any of them matches.
+        Of a FromOrders expression only comparisons of ``status`` with a text are understood; any may match.
         """
         if not isinstance(body, dict) or not isinstance(body.get("queue"), dict):
             raise ValueError("The queue field is required")  # noqa: TRY004 - one error for a bad body
@@ -69,7 +69,7 @@ class Subscription:
         return cls(wanted, visibility, retention, states)
 
     def wants(self, state: str | None) -> bool:
-        """Say whether a change to this state reaches the queue; a change to no state (incomplete) always does."""
+        """Say whether a change to this state is told; no state (an incomplete order) always is."""
         return state is None or self._states is None or state in self._states
 
     def as_answer(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class World:
 
     @property
     def subscription(self) -> Subscription | None:
-        """Return the feed's configuration. Without a new event for as long as events are kept, VTEX removes it."""
+        """Return the feed's configuration; VTEX removes it when no event came for as long as it keeps one."""
         if self._subscription is not None and self.clock() - self._last_event > self._subscription.retention:
             self._subscription = None
         return self._subscription
