@@ -40,7 +40,7 @@ def enqueue(app: Celery, account: str, order_id: str, step: str = DOWNLOAD) -> N
     chain(*(app.tasks[name].si(account=account, order_id=order_id) for name in names)).apply_async()
 
 
-class ClaimLost(Exception):  # noqa: N818 - it is no error, the other worker goes on
+class ClaimLost(Exception):
     """Another worker took the step over (this one stalled): stop, do nothing more."""
 
 
@@ -113,12 +113,16 @@ class Step(Task):  # type: ignore[misc]
         # one token an execution: two copies of a message must not share a claim
         claim = link.ledger.claim(order_id, self.step, uuid.uuid4().hex)
         if isinstance(claim, Refusal):
-            if claim.why != "elsewhere":  # "elsewhere": this step is done already, the next one may be waiting
+            if (
+                claim.why != "elsewhere"
+            ):  # "elsewhere": this step is done already, the next one may be waiting
                 self._stop_chain()
             log.debug("nothing_to_do", why=claim.why)
             return
         if claim.crashes >= CRASH_LIMIT:
-            self._follow(link, claim, Bury(f"its worker died {claim.crashes} times while it worked on this order"))
+            self._follow(
+                link, claim, Bury(f"its worker died {claim.crashes} times while it worked on this order")
+            )
             return
         try:
             to = self.run(Work(link, claim))
@@ -144,7 +148,7 @@ class Step(Task):  # type: ignore[misc]
 
     def _failed(self, link: Link, claim: Claim, error: Exception) -> None:
         if not isinstance(error, errors.OrderLinkError):
-            log.exception("unexpected_error", error=type(error).__name__)
+            log.error("unexpected_error", exc_info=error)
             error = errors.Unavailable(f"an unexpected error in this program: {type(error).__name__}")
         link.trouble(error)
         decision = link.policy.decide(error, attempt=claim.attempts, age=claim.age, rng=_rng)

@@ -51,7 +51,7 @@ def poll(*, account: str) -> None:
         log.error("feed_not_configured", do="run: vtexorders feed configure")
     except errors.OrderLinkError as error:
         link.trouble(error)
-        log.warning("feed_read_failed", why=str(error), account=account)
+        log.warning("feed_stopped", why=str(error), account=account)
     finally:
         try:
             lease.release()
@@ -78,37 +78,42 @@ def _works(link: Link) -> bool:
 def drain(process: Runtime, link: Link, renew: Callable[[], object]) -> int:
     """Read lots until a few reads in a row are empty; more readers at once as long as full lots come."""
     deadline = time.monotonic() + DRAIN_SECONDS
-    room, readers, empty, total = _room(link), 1, 0, 0
+    readers, empty, total = 1, 0, 0
     while empty < EMPTY_READS and time.monotonic() < deadline and not process.stopping.is_set():
+        room = _room(link)
         if room <= 0:
             log.info("feed_waits", why="enough orders are open", read=total)
             break
         readers = min(readers, IO_THREADS, -(-room // 10))
-        reads = [process.io.submit(link.vtex.take_feed) for _ in range(readers)]
-        got = _take_in(link, reads)
+        got = _take_in(link, [process.io.submit(link.vtex.take_feed) for _ in range(readers)])
         total += got
         empty = 0 if got else empty + 1
         readers = readers * 2 if got >= 10 * readers else 1
         renew()
-        room = _room(link)
     return total
 
 
 def _take_in(link: Link, reads: list[Future[Lot]]) -> int:
-    """Record what the reads brought. A read that failed must not spoil what the others were given."""
-    failed: errors.OrderLinkError | None = None
+    """Record what the reads brought, and return how many items that was.
+
+    A read that failed must not spoil what the others were given. A passing failure counts as an empty read; any
+    other one ends the drain.
+    """
+    serious: errors.OrderLinkError | None = None
     got = 0
     for read in reads:
         try:
             events, unusable = read.result()
+        except (errors.Unavailable, errors.OutcomeUnknown) as error:
+            log.warning("feed_read_failed", why=str(error))
         except errors.OrderLinkError as error:
-            failed = error
-            continue
-        fan_out(link, events)
-        _set_aside(link, unusable)
-        got += len(events) + len(unusable)
-    if failed:
-        raise failed
+            serious = error
+        else:
+            fan_out(link, events)
+            _set_aside(link, unusable)
+            got += len(events) + len(unusable)
+    if serious:
+        raise serious
     return got
 
 

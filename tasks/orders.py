@@ -21,8 +21,8 @@ log = telemetry.get(__name__)
 COMMIT_AGAIN_SECONDS = 2.0
 
 
-@app.task(name="orders.download", base=Step, bind=True, step=DOWNLOAD)
-def download(self: Step, work: Work) -> To:
+@app.task(name="orders.download", base=Step, step=DOWNLOAD)
+def download(work: Work) -> To:
     """Read the order afresh, and put it durably into the ERP if it is to be fulfilled."""
     order = work.vtex.get_order(work.order_id)
     status = order.status
@@ -63,8 +63,8 @@ def _facts(order: Order, told: str | None = None) -> dict[str, str]:
     return facts | {"erp": "has", "told": told} if told else facts
 
 
-@app.task(name="orders.start_handling", base=Step, bind=True, step=START_HANDLING)
-def start_handling(self: Step, work: Work) -> To:
+@app.task(name="orders.start_handling", base=Step, step=START_HANDLING)
+def start_handling(work: Work) -> To:
     """Tell VTEX that the order is being prepared. The ERP has it already."""
     try:
         work.vtex.start_handling(work.order_id)

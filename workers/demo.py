@@ -61,10 +61,15 @@ class Figures:
         audit = self.audit
         wrong = {
             f"{orders - self.distinct_in_erp} orders are not in the ERP": self.distinct_in_erp != orders,
-            f"{self.in_erp - self.distinct_in_erp} orders are in the ERP twice": self.in_erp != self.distinct_in_erp,
-            f"start handling had its effect {audit['start_handling_effects']} times": audit["start_handling_effects"]
+            f"{self.in_erp - self.distinct_in_erp} orders are in the ERP twice": self.in_erp
+            != self.distinct_in_erp,
+            f"start handling had its effect {audit['start_handling_effects']} times": audit[
+                "start_handling_effects"
+            ]
             != orders,
-            f"{audit['start_handling_more_than_once']} orders were handled twice": audit["start_handling_more_than_once"]
+            f"{audit['start_handling_more_than_once']} orders were handled twice": audit[
+                "start_handling_more_than_once"
+            ]
             > 0,
             f"{audit['early_commits']} events were committed too early": audit["early_commits"] > 0,
             f"{audit['events_pending']} events are still in the feed": audit["events_pending"] > 0,
@@ -201,9 +206,13 @@ def _summary(console: Console, orders: int, figures: Figures, database: Path, fl
     table.add_row("Orders in the feed", f"{orders}", f"in {audit['events_created']} events")
     table.add_row("In the ERP", f"{figures.distinct_in_erp}", "each once")
     table.add_row("Start handling at VTEX", f"{handled_once}", "each once")
-    table.add_row("Acknowledged", f"{audit['events_committed']} events", f"{audit['early_commits']} too early")
+    table.add_row(
+        "Acknowledged", f"{audit['events_committed']} events", f"{audit['early_commits']} too early"
+    )
     table.add_row("VTEX misbehaved", f"{sum(audit['faults'].values())} times", faults)
-    table.add_row("Absorbed", f"{stats.get('retries', 0)} retries", f"{stats.get('duplicates', 0)} repeated events")
+    table.add_row(
+        "Absorbed", f"{stats.get('retries', 0)} retries", f"{stats.get('duplicates', 0)} repeated events"
+    )
     table.add_row("Time", f"{figures.seconds:.1f} s", f"{orders / figures.seconds:.0f} orders/s")
     console.print(table)
     problems = figures.problems(orders)

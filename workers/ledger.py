@@ -212,7 +212,9 @@ class Ledger:
 
     def settle_acks(self, acks: Sequence[tuple[str, str]]) -> int:
         """VTEX has these commits (or does not know the handles any more). Returns how many orders ended."""
-        return int(self._move("settle_acks", self.tombstone, *(f"{order} {handle}" for order, handle in acks)))
+        return int(
+            self._move("settle_acks", self.tombstone, *(f"{order} {handle}" for order, handle in acks))
+        )
 
     def return_acks(self, acks: Sequence[tuple[str, str]], after: float) -> None:
         """The commit did not work: the handles are there again in ``after`` seconds."""
@@ -256,7 +258,7 @@ class Ledger:
 
     def now(self) -> float:
         """Redis' clock, in seconds."""
-        whole, micro = cast("tuple[int, int]", self.redis.time())
+        whole, micro = self.redis.time()
         return whole + micro / 1e6
 
     def record(self, order_id: str) -> Record | None:
@@ -315,7 +317,10 @@ class Ledger:
 
     def exclusive(self, what: str, lease: float) -> redis.lock.Lock:
         """A lease that one process holds at a time; its holder renews it."""
-        return self.redis.lock(self._key(f"lease:{what}"), timeout=lease, blocking=False, thread_local=False)
+        lock: redis.lock.Lock = self.redis.lock(
+            self._key(f"lease:{what}"), timeout=lease, blocking=False, thread_local=False
+        )
+        return lock
 
     def _key(self, name: str) -> str:
         return self._prefix + name

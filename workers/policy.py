@@ -20,7 +20,7 @@ CRASH_LIMIT = 10
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Again in ``after`` seconds, by a message. ``counts``: is it an attempt (waiting for our own pace is not)?"""
+    """Again in ``after`` seconds, by a message; ``counts`` tells an attempt from a wait for our own pace."""
 
     after: float
     counts: bool = True

@@ -10,8 +10,8 @@ from functools import cached_property
 import redis
 
 from workers import errors, telemetry
-from workers.heartbeat import Heartbeat
 from workers.erp.sink import Sink, open_sink
+from workers.heartbeat import Heartbeat
 from workers.ledger import Ledger
 from workers.limiter import Limiter
 from workers.policy import Policy

@@ -14,6 +14,8 @@ from workers.settings import Settings
 #: Bound to every line of a task: account, order_id, step, attempt, task_id.
 bind = structlog.contextvars.bound_contextvars
 
+_SHORTEST_SECRET = 4  # shorter ones would be found in innocent words
+
 _QUIET = {
     "celery.app.trace": logging.WARNING,  # our own lines say what a task did
     "celery.worker.strategy": logging.WARNING,
@@ -28,7 +30,7 @@ class Redactor:
     """A structlog processor that replaces known secret values, wherever a library may have put them."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = sorted({s for s in secrets if len(s) >= 4}, key=len, reverse=True)
+        self._secrets = sorted({s for s in secrets if len(s) >= _SHORTEST_SECRET}, key=len, reverse=True)
 
     def __call__(self, _logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
         return {key: self.clean(value) for key, value in event.items()}
@@ -71,7 +73,10 @@ def set_up(settings: Settings, *, stream: Any = None) -> None:
     last: list[Any] = (
         [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
         if pretty
-        else [structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer(ensure_ascii=False)]
+        else [
+            structlog.processors.EventRenamer("message"),
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ]
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,

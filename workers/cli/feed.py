@@ -42,7 +42,9 @@ def show(account: str | None, *, as_json: bool) -> None:
     click.echo(f"states      {', '.join(config.states) or '(all)'}")
     if config.expression:
         click.echo(f"expression  {config.expression}")
-    click.echo(f"visibility  {_seconds(config.visibility_timeout)} (an event that is read and not committed comes back)")
+    click.echo(
+        f"visibility  {_seconds(config.visibility_timeout)} (an event that is read and not committed comes back)"
+    )
     click.echo(f"retention   {_seconds(config.retention)}")
     click.echo(f"waiting     {config.quantity if config.quantity is not None else 'unknown'} events")
     click.echo(f"oldest      {_seconds(config.oldest_seconds)}")
@@ -50,7 +52,9 @@ def show(account: str | None, *, as_json: bool) -> None:
 
 @feed.command()
 @account_option
-@click.option("--visibility", type=click.IntRange(30, 43200), help="Seconds until an uncommitted event comes back.")
+@click.option(
+    "--visibility", type=click.IntRange(30, 43200), help="Seconds until an uncommitted event comes back."
+)
 def configure(account: str | None, visibility: int | None) -> None:
     """Make or replace it, with the states of FEED_STATES. Only changes from now on will be in the feed."""
     states = the_settings().feed_states

@@ -26,7 +26,10 @@ def status(account: str | None, *, as_json: bool) -> None:
         click.echo(json.dumps(document, ensure_ascii=False))
         return
     orders, feed = document["orders"], document["feed"]
-    click.echo("orders   " + ", ".join(f"{orders[name]} {name}" for name in ("open", "parked", "done", "ignored", "dead")))
+    click.echo(
+        "orders   "
+        + ", ".join(f"{orders[name]} {name}" for name in ("open", "parked", "done", "ignored", "dead"))
+    )
     click.echo("queues   " + (", ".join(f"{name} {n}" for name, n in document["queues"].items())))
     if feed.get("error"):
         click.echo(f"feed     {feed['error']}")
@@ -35,7 +38,9 @@ def status(account: str | None, *, as_json: bool) -> None:
         click.echo(f"feed     {feed['quantity'] or 0} events wait{oldest}")
     else:
         click.echo("feed     not configured: no order will come (vtexorders feed configure)")
-    click.echo(f"workers  {document['workers']}" + ("" if document["workers"] else ": nobody works (vtexorders up)"))
+    click.echo(
+        f"workers  {document['workers']}" + ("" if document["workers"] else ": nobody works (vtexorders up)")
+    )
     for scope, pause in document["paused"].items():
         click.echo(f"PAUSED   {'VTEX' if scope == 'vtex' else 'ERP'}: {pause['why']}")
 

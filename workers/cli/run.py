@@ -31,7 +31,11 @@ def up() -> None:
     from workers.supervisor import Supervisor
 
     loaded = the_settings()
-    with embedded.lock_data_dir(loaded.data_dir) as lock, Supervisor() as supervisor, contextlib.ExitStack() as stack:
+    with (
+        embedded.lock_data_dir(loaded.data_dir) as lock,
+        Supervisor() as supervisor,
+        contextlib.ExitStack() as stack,
+    ):
         telemetry.set_up(loaded)
         if loaded.redis_url is None:
             valkey = stack.enter_context(embedded.Embedded(loaded.data_dir, lock=lock))
@@ -78,7 +82,9 @@ def first_look(loaded: Settings) -> None:
                         err=True,
                     )
                 else:
-                    click.echo(f"Store {name}: connected; {config.quantity or 0} events wait in the feed.", err=True)
+                    click.echo(
+                        f"Store {name}: connected; {config.quantity or 0} events wait in the feed.", err=True
+                    )
             try:
                 link.sink.check()
             except errors.OrderLinkError as error:
@@ -93,7 +99,9 @@ def first_look(loaded: Settings) -> None:
 
 @click.command()
 @click.option("--queues", metavar="A,B", help="Serve only these: upkeep, handling, commands, celery, orders.")
-@click.option("--name", default="worker", show_default=True, help="The part of its name before the @ (Flower shows it).")
+@click.option(
+    "--name", default="worker", show_default=True, help="The part of its name before the @ (Flower shows it)."
+)
 def worker(queues: str | None, name: str) -> None:
     """Run one worker process (the Procfile and pods do)."""
     loaded = the_settings()
@@ -108,9 +116,20 @@ def worker(queues: str | None, name: str) -> None:
             raise click.UsageError(f"no such queue: {', '.join(wrong)} (there are {', '.join(QUEUES)})")
         # in our order, not in the one given: what is under way ends before new work begins
         names = ",".join(queue for queue in QUEUES if queue in chosen)
-        warnings.filterwarnings("ignore", category=SecurityWarning)  # root in a container is the operator's choice
+        warnings.filterwarnings(
+            "ignore", category=SecurityWarning
+        )  # root in a container is the operator's choice
         app.worker_main(
-            ["--quiet", "worker", "--queues", names, "--hostname", f"{name}@%h", "--without-gossip", "--without-mingle"]
+            [
+                "--quiet",
+                "worker",
+                "--queues",
+                names,
+                "--hostname",
+                f"{name}@%h",
+                "--without-gossip",
+                "--without-mingle",
+            ]
         )
 
 

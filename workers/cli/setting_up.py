@@ -13,7 +13,9 @@ from workers import embedded, settings
 if TYPE_CHECKING:
     from workers.settings import Account, Settings
 
-account_option = click.option("--account", metavar="NAME", help="Which store; may be left out when there is one.")
+account_option = click.option(
+    "--account", metavar="NAME", help="Which store; may be left out when there is one."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
 
 

@@ -13,7 +13,9 @@ __all__ = ["demo", "sandbox"]
 
 
 @click.command()
-@click.option("--orders", default=300, show_default=True, type=click.IntRange(1, 100_000), help="How many orders.")
+@click.option(
+    "--orders", default=300, show_default=True, type=click.IntRange(1, 100_000), help="How many orders."
+)
 @click.option("--seed", default=1, show_default=True, help="Another seed: other orders, other faults.")
 @click.option("--keep", is_flag=True, help="Keep everything running at the end, to look at Flower.")
 @click.option(
