@@ -33,10 +33,10 @@ def execute(url, sql, *values):
 class Erp:
     """A database of its own."""
 
-    def __init__(self):
+    def __init__(self, encoding="UTF8"):
         self.name = f"vtex_test_{uuid.uuid4().hex[:12]}"
         self.roles = []
-        execute(SERVER, f"CREATE DATABASE {self.name} TEMPLATE template0 ENCODING 'UTF8'")
+        execute(SERVER, f"CREATE DATABASE {self.name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
         self.url = self.at()
 
     def at(self, **parts):
@@ -259,6 +259,20 @@ def test_a_user_that_may_only_read(erp, sink, opened):
 
 def test_a_user_that_may_not_make_the_missing_tables(erp, opened):
     about_the_sink(opened(erp.role()), "permission denied for schema public")
+
+
+def test_an_old_encoding(server, opened):
+    erp = Erp("LATIN1")
+    try:
+        sink = opened(erp.url)
+        with pytest.raises(errors.AccessDenied, match="is in LATIN1"):
+            sink.check()
+        sink.deliver(delivery(order_id="1-01", more='"maçã"'))
+        with pytest.raises(errors.Rejected, match="LATIN1"):
+            sink.deliver(delivery(order_id="2-01", more='"😀"'))
+        assert erp.orders() == {"1-01"}
+    finally:
+        erp.drop()
 
 
 def test_a_read_only_database(erp, sink, opened):

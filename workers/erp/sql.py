@@ -196,9 +196,8 @@ class SqlSink:
             updated_at=self._database.now,
         )
         # Named, so that another unique index of the ERP cannot swallow an order without a word.
-        return (
-            connection.execute(insert.on_conflict_do_nothing(index_elements=ORDERS.primary_key)).rowcount > 0
-        )
+        insert = insert.on_conflict_do_nothing(index_elements=ORDERS.primary_key)
+        return connection.execute(insert).rowcount > 0
 
     def _insert_event(self, connection: sa.Connection, delivery: sink.Delivery) -> None:
         insert = self._database.insert(EVENTS).values(
@@ -235,6 +234,12 @@ class SqlSink:
 
     def _check(self) -> None:
         with self._database.engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+                if encoding not in {"UTF8", "SQL_ASCII"}:  # the second keeps bytes as they come
+                    raise errors.AccessDenied(
+                        f"{self._database.name} is in {encoding}, which cannot hold every order: use UTF8"
+                    )
             for table in _TABLES:
                 values = (sa.literal(_sample(column), column.type) for column in table.columns)
                 nothing = sa.select(*values).where(sa.false())
