@@ -7,7 +7,7 @@ for another ERP can hold it against the same promises. It needs nothing but asse
         @pytest.fixture
         def erp(self): ...  # an object with what :class:`Erp` lists, empty for each test
 """
-# ruff: noqa: S101, PLR2004, D102 (these are tests: assertions, numbers, and names that say what they are for)
+# ruff: noqa: S101, PLR2004 (these are tests: assertions, numbers, and names that say what they are for)
 
 from __future__ import annotations
 
