@@ -1,6 +1,7 @@
 """The sandbox as a client sees it: over HTTP, from another process."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -368,6 +369,12 @@ def test_the_console_command_serves_until_a_signal():
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_ctrl_c_at_the_terminal_leaves_the_end_to_the_parent(start):
+    sandbox, client = start()
+    os.kill(sandbox.pid, signal.SIGINT)
+    assert client.read() == []
 
 
 PARENT = """

@@ -7,15 +7,18 @@ import asyncio
 import json
 import os
 from pathlib import Path
+from unittest import mock
 
-import aiohttp
 import pytest
+from aiohttp.streams import StreamReader
+from aiohttp.test_utils import make_mocked_request
 from jsonschema.validators import extend
 from openapi_schema_validator import OAS30Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT4
 
 from workers.sandbox.server import Sandbox, SandboxConfig
+from workers.sandbox.world import World
 
 PLACE = Path(
     os.environ.get("VTEX_OPENAPI") or Path(__file__).resolve().parents[3] / "shared" / "vtex" / "openapi.json"
@@ -86,30 +89,28 @@ def valid(document):
 
 
 def ask(config, *calls, before=None):
-    """Start a sandbox in this process, make the calls, and return (status, JSON) of each."""
+    """Make calls of a sandbox without a socket, and return (status, JSON) of each."""
 
     async def main():
         sandbox = Sandbox(config)
-        await sandbox.start()
         if before is not None:
             before(sandbox.world)
+        app = sandbox.app()
+        app.freeze()
         answers = []
-        try:
-            async with aiohttp.ClientSession(sandbox.url, headers=HEADERS) as session:
-                for method, path, *body in calls:
-                    async with session.request(method, path, json=body[0] if body else None) as answer:
-                        text = await answer.text()
-                        answers.append((answer.status, json.loads(text) if text else None))
-        finally:
-            await sandbox.stop()
+        for method, path, *body in calls:
+            payload = StreamReader(mock.Mock(_reading_paused=False), 2**16, loop=asyncio.get_running_loop())
+            payload.feed_data(json.dumps(body[0]).encode() if body else b"")
+            payload.feed_eof()
+            request = make_mocked_request(method, path, headers=HEADERS, payload=payload)
+            answer = await app._handle(request)
+            answers.append((answer.status, json.loads(answer.body) if answer.body else None))
         return answers
 
     return asyncio.run(main())
 
 
 def order_ids(config):
-    from workers.sandbox.world import World
-
     return [order.order_id for order in World(config).store]
 
 

@@ -111,5 +111,7 @@ def test_a_configuration_survives_json():
     config = SandboxConfig(orders=3, faults=FaultPlan(lost_answer=0.1), denied=("list",), retry_after=2.0)
     assert SandboxConfig.from_dict(json.loads(json.dumps(config.as_dict()))) == config
     assert SandboxConfig.from_dict({"faults": "lost=0.1"}).faults == FaultPlan(lost_answer=0.1)
+    with pytest.raises(ValueError, match="not an operation: lsit"):
+        SandboxConfig(denied=("lsit",))
     with pytest.raises(TypeError, match="ordres"):
         SandboxConfig.from_dict({"ordres": 3})

@@ -9,6 +9,9 @@ from typing import Any
 from workers.sandbox.faults import FaultPlan
 from workers.vtex.states import DEFAULT_FEED_STATES
 
+#: What a role may allow: the feed, its configuration, get-order, the list, start-handling.
+OPERATIONS = ("feed", "config", "view", "list", "workflow")
+
 
 @dataclass(frozen=True)
 class SandboxConfig:
@@ -38,8 +41,15 @@ class SandboxConfig:
     marketplace_events: float = 0.1
     #: From start-handling to handling.
     handling_delay: float = 0.05
-    #: Operations that the application key may not do: feed, config, view, list, workflow.
+    #: What the application key may not do, of ``OPERATIONS``.
     denied: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        strange = set(self.denied) - set(OPERATIONS)
+        if strange:
+            raise ValueError(
+                f"not an operation: {', '.join(sorted(strange))}; they are {', '.join(OPERATIONS)}"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``from_dict`` takes; it survives JSON."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from workers.sandbox.config import SandboxConfig
+from workers.sandbox.config import OPERATIONS, SandboxConfig
 from workers.sandbox.faults import WORDS, FaultPlan
 
 
@@ -46,6 +46,13 @@ def _plan(_context: click.Context, _parameter: click.Parameter, value: str) -> F
 )
 @click.option(
     "--feed/--no-feed", "feed_configured", default=True, help="Whether a feed is configured at first."
+)
+@click.option(
+    "--deny",
+    "denied",
+    multiple=True,
+    type=click.Choice(OPERATIONS),
+    help="An operation that the key may not do; may be repeated.",
 )
 def command(host: str, port: int, **options: object) -> None:
     """Run a stand-in VTEX on this machine: its orders, its feed, and its bad days.

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -170,4 +171,6 @@ async def _serve() -> None:
 
 
 if __name__ == "__main__":
+    # Ctrl-C goes to the whole terminal; when this process ends is its parent's affair.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     asyncio.run(_serve())

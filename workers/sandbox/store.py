@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from workers.sandbox.clock import Clock
 
 _CACHED_DOCUMENTS = 4096
+#: A document is a tree, so the search for circles is left out: it costs a fifth of the time.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
 
 
 class UnknownOrderError(LookupError):
@@ -160,10 +162,7 @@ class Store:
         cached = self._cache.get(order.order_id)
         if cached is not None and cached[0] == order.version:
             return cached[1]
-        text = json.dumps(
-            document(self._account, self._seed, order), ensure_ascii=False, separators=(",", ":")
-        )
-        body = text.encode()
+        body = _ENCODER.encode(document(self._account, self._seed, order)).encode()
         self._cache[order.order_id] = (order.version, body)
         if len(self._cache) > _CACHED_DOCUMENTS:
             self._cache.popitem(last=False)
