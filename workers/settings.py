@@ -1,22 +1,28 @@
-"""The settings: environment variables (and a ``.env`` file in the working directory) become one frozen object.
+"""The settings: environment variables, and a ``.env`` in the working directory, become one frozen object.
 
-Any name may be given as ``NAME_FILE``, a file that holds the value. Every problem is reported at once.
+Any name may be given as ``NAME_FILE``, a file that holds the value. The environment goes before ``.env``; within
+either, NAME and NAME_FILE together are a problem, for nobody could tell which one counts. An empty value is a
+missing one. Every problem is reported at once, and none shows a secret: a problem with a value that may hold one
+(a credential, a database's address) tells what is wrong with it and not what it is.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import zoneinfo
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
-from environs import FileAwareEnv
+from dotenv.parser import parse_stream
 
 from workers.vtex.states import DEFAULT_FEED_STATES, FEED_FILTER_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
 T = TypeVar("T")
 
@@ -95,7 +101,7 @@ class Settings:
     feed_states: tuple[str, ...] = DEFAULT_FEED_STATES
     sweep: float = 10.0
     retry_horizon: float = 72 * 3600.0
-    worker_processes: int = 1
+    worker_processes: int = field(default_factory=lambda: os.cpu_count() or 1)
     worker_concurrency: int = 64
     log_format: str = "json"
     log_level: str = "INFO"
@@ -114,30 +120,68 @@ class Settings:
 class _Reader:
     """Reads one variable at a time and keeps every problem instead of stopping at the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, environ: Mapping[str, str]) -> None:
         self.problems: list[str] = []
-        self._env = FileAwareEnv(strip_whitespace=True)
-        try:
-            self._env.read_env(".env", recurse=False)
-        except (OSError, UnicodeDecodeError, ValueError) as error:
-            self.problems.append(f".env cannot be read: {error}")
+        self._read: dict[str, str | None] = {}
+        self._sources = (environ, self._dotenv())
 
     def text(self, name: str) -> str | None:
+        """The value, trimmed; None if it is missing, empty, or a problem (told once)."""
+        if name not in self._read:
+            self._read[name] = self._find(name)
+        return self._read[name]
+
+    def _find(self, name: str) -> str | None:
+        for source in self._sources:
+            value, file = _trimmed(source.get(name)), _trimmed(source.get(f"{name}_FILE"))
+            if value and file:
+                self.problems.append(f"{name} and {name}_FILE are both given: remove one")
+                return None
+            if file:
+                return self._content(name, file)
+            if value:
+                return value
+        return None
+
+    def _content(self, name: str, file: str) -> str | None:
         try:
-            value: str | None = self._env.str(name, None)
-        except (OSError, UnicodeDecodeError, ValueError):
+            value = _trimmed(Path(file).read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError):  # UnicodeDecodeError is a ValueError; so is a NUL in the path
             self.problems.append(f"{name}_FILE does not name a readable text file")
             return None
-        return value.strip() or None if value else None
+        if not value:
+            self.problems.append(f"{name}_FILE names an empty file")
+        return value
+
+    def _dotenv(self) -> dict[str, str]:
+        """The ``.env`` here, nowhere above. As written: ``${...}`` in a password is part of the password."""
+        try:
+            text = Path(".env").read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            return {}
+        except (OSError, UnicodeDecodeError):
+            self.problems.append(".env is not a readable text file in UTF-8")
+            return {}
+        values: dict[str, str] = {}
+        for line in parse_stream(io.StringIO(text)):
+            if line.error or (line.key is not None and line.value is None):
+                written = line.original.string
+                number = line.original.line + written[: len(written) - len(written.lstrip())].count("\n")
+                self.problems.append(f".env, line {number}: not NAME=value")
+            elif line.key is not None and line.value is not None:
+                values[line.key] = line.value
+        return values
 
     def required(self, name: str, what: str) -> str:
-        missing = len(self.problems)
+        """The value; "" and a problem if it is missing."""
+        before = len(self.problems)
         value = self.text(name)
-        if value is None and len(self.problems) == missing:
+        if value is None and len(self.problems) == before:
             self.problems.append(f"{name} is missing: {what}")
         return value or ""
 
     def parsed(self, name: str, default: T, parse: Callable[[str], T]) -> T:
+        """The parsed value; the default if it is missing or (with a problem) wrong."""
         value = self.text(name)
         if value is None:
             return default
@@ -146,6 +190,11 @@ class _Reader:
         except ValueError as error:
             self.problems.append(f"{name} {error}")
             return default
+
+
+def _trimmed(text: str | None) -> str | None:
+    """Without the spaces, line ends and byte order mark that editors leave; None if nothing is left."""
+    return (text or "").strip("\ufeff \t\r\n\v\f") or None
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
@@ -174,6 +223,12 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def _switch(text: str) -> bool:
+    if text not in {"0", "1"}:
+        raise ValueError(f"must be 0 or 1, not {text!r}")
+    return text == "1"
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
@@ -199,30 +254,70 @@ def _credential(text: str) -> str:
 
 def _http_url(insecure: bool) -> Callable[[str], str]:
     def parse(text: str) -> str:
-        parts = urlsplit(text)
+        parts = _split(text, "must be an address such as https://host:port")
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("must be an address such as https://host:port")
-        if parts.username or parts.password or parts.query or parts.fragment:
+        if "@" in parts.netloc or "?" in text or "#" in text:
             raise ValueError("must be an address without user name, query or fragment")
+        if not re.fullmatch(r"[!-~]+", text):
+            raise ValueError("must be an address without spaces and special characters")
         if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS and not insecure:
             raise ValueError("is plain http to another machine: use https (or set ALLOW_INSECURE_HTTP=1)")
-        _ = parts.port  # raises ValueError when it is not a number
         return text.rstrip("/")
 
     return parse
 
 
+def _split(text: str, otherwise: str) -> SplitResult:
+    """An address in its parts. ValueError says ``otherwise``: urlsplit's own would show a part of the address."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(otherwise) from None
+    return parts
+
+
 def _sink_url(text: str) -> str:
     scheme = text.split(":", 1)[0]
-    if scheme not in _SINK_SCHEMES:
+    if scheme not in _SINK_SCHEMES or "://" not in text:
         known = ", ".join(f"{s}://..." for s in _SINK_SCHEMES)
-        raise ValueError(f"starts with {scheme[:20]!r}, and none of our sinks does: use {known}")
+        raise ValueError(f"names no sink that we have: use {known}")
+    if scheme == "sqlite":
+        _sqlite_file(text)
+    else:
+        _postgresql_database(text)
     return text
 
 
+def _sqlite_file(text: str) -> None:
+    path, _, query = text.removeprefix("sqlite://").partition("?")
+    if path and not path.startswith("/"):
+        raise ValueError("must have three slashes before a relative path, four before an absolute one")
+    if path in {"", "/"} or ":memory:" in path or "mode=memory" in query:
+        raise ValueError("is a database in memory: orders would be lost with the process; name a file")
+
+
+def _postgresql_database(text: str) -> None:
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 (0.2 s, which a sqlite address need not cost)
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
+    try:
+        database = make_url(text).database
+    except (ArgumentError, ValueError):
+        raise ValueError("is not a database address (in a password, @ : / ? are written %-encoded)") from None
+    if not database:
+        raise ValueError("names no database: postgresql+psycopg://user:password@host/database")
+
+
 def _redis_url(text: str) -> str:
+    otherwise = "must be an address such as redis://host:6379/0 (or rediss://, sentinel://)"
     if text.split(":", 1)[0] not in _REDIS_SCHEMES:
         raise ValueError("must start with redis://, rediss:// or sentinel://")
+    # Sentinels are a list, sentinel://host:port;sentinel://host:port: each is an address
+    for part in text.split(";"):
+        if not _split(part, otherwise).hostname:
+            raise ValueError(otherwise)
     return text
 
 
@@ -253,8 +348,8 @@ def _user_and_password(text: str) -> Secret:
 
 def load() -> Settings:
     """Read the environment; raise :class:`SettingsError` with every problem that there is."""
-    read = _Reader()
-    insecure = read.text("ALLOW_INSECURE_HTTP") == "1"
+    read = _Reader(os.environ)
+    insecure = read.parsed("ALLOW_INSECURE_HTTP", False, _switch)
     name = read.required("VTEX_ACCOUNT", "your store's account name (mystore in mystore.myvtex.com)")
     key = read.required("VTEX_APP_KEY", "an application key made in VTEX's Admin, Account settings")
     token = read.required("VTEX_APP_TOKEN", "the token that belongs to the application key")
