@@ -315,6 +315,8 @@ def test_a_wrong_control_call_says_what_is_wrong(start):
     sandbox, _ = start()
     with pytest.raises(RuntimeError, match="not a fault: '6xx=1'"):
         sandbox.control("faults", {"faults": "6xx=1"})
+    with pytest.raises(RuntimeError, match="401, 403 or null"):
+        sandbox.control("credentials", {"status": 500})
     with pytest.raises(RuntimeError, match="not found"):
         sandbox.state("nobody")
 

@@ -96,7 +96,10 @@ class Control:
 
     async def credentials(self, request: web.Request) -> web.Response:
         """Make every call answer 401 or 403, or, with null, work again."""
-        self._world.gate.forced_status = (await _body(request)).get("status")
+        status = (await _body(request))["status"]
+        if status not in (None, 401, 403):
+            raise ValueError(f"status must be 401, 403 or null, not {status!r}")
+        self._world.gate.forced_status = status
         return answer({})
 
     async def feed(self, request: web.Request) -> web.Response:
