@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from workers.errors import Invalid, Unavailable
@@ -26,6 +26,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
+# A busy machine is no failure.
+steady = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+
 EVENT_KEYS = ["eventId", "handle", "domain", "state", "orderId", "lastChange", "currentChange", "lastState"]
 ORDER_KEYS = [
     "status",
@@ -107,6 +110,7 @@ def write(moment: datetime, fraction: str, offset: int) -> str:
     return local.replace(tzinfo=None).isoformat() + (f".{fraction}" if fraction else "") + zone
 
 
+@steady
 @given(MOMENTS, MOMENTS)
 def test_instants_sort_as_text_and_lose_no_digit(
     one: tuple[datetime, str, int], other: tuple[datetime, str, int]
@@ -119,6 +123,7 @@ def test_instants_sort_as_text_and_lose_no_digit(
     assert len(a) == 28
 
 
+@steady
 @given(st.text())
 def test_any_text_is_an_instant_or_a_value_error(text: str) -> None:
     with contextlib.suppress(ValueError):
@@ -179,6 +184,7 @@ def test_a_feed_answer_is_a_list(body: object) -> None:
         load_events(body)
 
 
+@steady
 @given(
     st.lists(
         JSON
@@ -279,6 +285,7 @@ def test_a_wrong_optional_field_loses_no_order(given: dict[str, Any], expected: 
     assert getattr(load_order(json.dumps(ORDER | given), "1-01"), name) == value
 
 
+@steady
 @given(
     st.dictionaries(
         st.sampled_from(ORDER_KEYS),
@@ -293,6 +300,7 @@ def test_no_optional_field_loses_an_order(document: dict[str, Any]) -> None:
     assert isinstance(order.seller_ids, tuple)
 
 
+@steady
 @given(st.integers(0, 400))
 def test_a_truncated_order_is_asked_for_again(length: int) -> None:
     whole = json.dumps(ORDER)
@@ -359,6 +367,7 @@ def test_an_expression_and_nothing_else() -> None:
     assert config == FeedConfig("FromOrders", (), 'status = "invoiced"', None, None, None, None)
 
 
+@steady
 @given(
     st.dictionaries(
         st.sampled_from(["filter", "queue", "quantity", "approximateAgeOfOldestMessageInSeconds"]), JSON
@@ -374,6 +383,7 @@ def test_what_is_no_configuration(body: object) -> None:
         load_feed_config(body)
 
 
+@steady
 @given(st.lists(JSON), JSON)
 def test_any_list_is_a_page(rows: list[Any], paging: Any) -> None:
     page = load_order_page({"list": rows, "paging": paging})

@@ -32,7 +32,7 @@ _FIRST_ERROR_STATUS = 300
 _TIMEOUTS = (urllib3.exceptions.ReadTimeoutError, requests.ReadTimeout, TimeoutError)
 
 
-class NoAnswer(Exception):  # noqa: N818 (it is what happened)
+class NoAnswer(Exception):
     """No status line arrived. ``sent``: the request may have reached the other side."""
 
     def __init__(self, why: str, *, sent: bool) -> None:
