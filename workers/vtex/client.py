@@ -140,7 +140,7 @@ class Vtex:
     ) -> None:
         """Create or replace the feed: every change of an order into one of ``states`` becomes an event.
 
-        FromWorkflow, not FromOrders: VTEX's known issues say that an expression on the status skips changes.
+        FromWorkflow, not FromOrders: VTEX knows that an expression on the status may skip changes.
         ``visibility_timeout`` (seconds): how long a read event stays away from other readers, and the last
         moment to commit it. Five minutes hold an order's steps with their short repeats (VTEX's own example
         has 250 s), and are what an order waits for if the process that read it is lost.
