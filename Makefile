@@ -38,8 +38,8 @@ check: .venv-dev/.ready
 
 # Pin anew (needs uv): exact versions and hashes for every platform, and no index address.
 lock:
-	echo setuptools | uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet pyproject.toml - -o requirements.txt
-	echo setuptools | uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet pyproject.toml - --group dev -c requirements.txt -o requirements-dev.txt
+	echo setuptools | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet pyproject.toml - -o requirements.txt
+	echo setuptools | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet pyproject.toml - --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:
 	rm -rf .venv .venv-dev .mypy_cache .ruff_cache .pytest_cache

@@ -31,8 +31,8 @@ FIRST_CAPACITY = 500
 DEFAULT_VISIBILITY = 30.0
 
 
-#: What one feed read gives: events, and items that cannot be used.
-Lot = tuple[list[Event], list[dict[str, Any]]]
+#: The most events that VTEX gives in one read.
+LOT = 10
 
 
 @app.task(name="feed.poll")
@@ -76,7 +76,7 @@ def _works(link: Link) -> bool:
 
 
 def drain(process: Runtime, link: Link, renew: Callable[[], object]) -> int:
-    """Read lots until a few reads in a row are empty; more readers at once as long as full lots come."""
+    """Read lots until a few reads in a row are empty; more readers at once as long as a lot comes."""
     deadline = time.monotonic() + DRAIN_SECONDS
     readers, empty, total = 1, 0, 0
     while empty < EMPTY_READS and time.monotonic() < deadline and not process.stopping.is_set():
@@ -84,34 +84,36 @@ def drain(process: Runtime, link: Link, renew: Callable[[], object]) -> int:
         if room <= 0:
             log.info("feed_waits", why="enough orders are open", read=total)
             break
-        readers = min(readers, IO_THREADS, -(-room // 10))
-        got = _take_in(link, [process.io.submit(link.vtex.take_feed) for _ in range(readers)])
+        readers = min(readers, IO_THREADS, -(-room // LOT))
+        reads = [process.io.submit(read_lot, link) for _ in range(readers)]
+        got = _sum_up(reads)
         total += got
         empty = 0 if got else empty + 1
-        readers = readers * 2 if got >= 10 * readers else 1
+        # the feed gives short lots now and then, though more is there: do not be put off by one
+        readers = readers * 2 if got * 3 >= readers * LOT else max(1, readers // 2)
         renew()
     return total
 
 
-def _take_in(link: Link, reads: list[Future[Lot]]) -> int:
-    """Record what the reads brought, and return how many items that was.
+def read_lot(link: Link) -> int:
+    """One read of the feed: record what it brought, start what is new. Returns how many items that was."""
+    events, unusable = link.vtex.take_feed(LOT)
+    fan_out(link, events)
+    _set_aside(link, unusable)
+    return len(events) + len(unusable)
 
-    A read that failed must not spoil what the others were given. A passing failure counts as an empty read; any
-    other one ends the drain.
-    """
+
+def _sum_up(reads: list[Future[int]]) -> int:
+    """Wait for all reads; a passing failure counts as an empty one, any other failure ends the drain."""
     serious: errors.OrderLinkError | None = None
     got = 0
     for read in reads:
         try:
-            events, unusable = read.result()
+            got += read.result()
         except (errors.Unavailable, errors.OutcomeUnknown) as error:
             log.warning("feed_read_failed", why=str(error))
         except errors.OrderLinkError as error:
             serious = error
-        else:
-            fan_out(link, events)
-            _set_aside(link, unusable)
-            got += len(events) + len(unusable)
     if serious:
         raise serious
     return got

@@ -28,7 +28,9 @@ assert policy.LONGEST_COUNTDOWN <= VISIBILITY_TIMEOUT / 3  # noqa: S101 - a long
 #: Seconds between two looks at the buffer of commits.
 ACK_SECONDS = 1.0
 
-app = Celery("vtexorders", include=["tasks.feed", "tasks.orders", "tasks.upkeep"])
+app = Celery(
+    "vtexorders", events="workers.events:Events", include=["tasks.feed", "tasks.orders", "tasks.upkeep"]
+)
 
 
 def configuration(settings: Settings) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import sys
 import zoneinfo
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _SINK_SCHEMES = ("sqlite", "postgresql+psycopg")
-_REDIS_SCHEMES = ("redis", "rediss", "sentinel")
+_REDIS_SCHEMES = ("redis", "rediss")
 
 
 class SettingsError(Exception):
@@ -311,13 +312,13 @@ def _postgresql_database(text: str) -> None:
 
 
 def _redis_url(text: str) -> str:
-    otherwise = "must be an address such as redis://host:6379/0 (or rediss://, sentinel://)"
-    if text.split(":", 1)[0] not in _REDIS_SCHEMES:
-        raise ValueError("must start with redis://, rediss:// or sentinel://")
-    # Sentinels are a list, sentinel://host:port;sentinel://host:port: each is an address
-    for part in text.split(";"):
-        if not _split(part, otherwise).hostname:
-            raise ValueError(otherwise)
+    otherwise = "must be an address such as redis://host:6379/0 (or rediss://host:6379/0)"
+    if text.startswith("sentinel:"):
+        raise ValueError(
+            "names Sentinels, which this version cannot use yet: give the address of the Redis itself"
+        )
+    if text.split(":", 1)[0] not in _REDIS_SCHEMES or not _split(text, otherwise).hostname:
+        raise ValueError(otherwise)
     return text
 
 
@@ -344,6 +345,11 @@ def _user_and_password(text: str) -> Secret:
     if not (user and colon and password):
         raise ValueError("must be user:password")
     return Secret(text)
+
+
+def _default_log_format() -> str:
+    """A person at a terminal reads lines, everything else reads JSON."""
+    return "console" if sys.stderr.isatty() else "json"
 
 
 def load() -> Settings:
@@ -375,7 +381,7 @@ def load() -> Settings:
         retry_horizon=read.parsed("RETRY_HORIZON_HOURS", 72.0, number(0.001, 24 * 30)) * 3600,
         worker_processes=read.parsed("WORKER_PROCESSES", os.cpu_count() or 1, whole(1, 256)),
         worker_concurrency=read.parsed("WORKER_CONCURRENCY", 64, whole(1, 1024)),
-        log_format=read.parsed("LOG_FORMAT", "json", _one_of("json", "console")),
+        log_format=read.parsed("LOG_FORMAT", _default_log_format(), _one_of("json", "console")),
         log_level=read.parsed("LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR")),
         flower_port=read.parsed("FLOWER_PORT", 5555, whole(0, 65535)),
         flower_basic_auth=read.parsed("FLOWER_BASIC_AUTH", Secret(""), _user_and_password),

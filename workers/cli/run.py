@@ -157,7 +157,8 @@ def flower() -> None:
     if auth:
         os.environ["FLOWER_BASIC_AUTH"] = auth  # not an argument: those show in the list of processes
     address = os.environ.get("FLOWER_ADDRESS") or ("0.0.0.0" if auth else "127.0.0.1")  # noqa: S104 - with a password
-    app.start(["flower", f"--address={address}", f"--port={loaded.flower_port}", "--persistent=False"])
+    columns = "name,kwargs,state,received,started,runtime,worker,uuid"  # kwargs: where the order id is
+    app.start(["flower", f"--address={address}", f"--port={loaded.flower_port}", f"--tasks_columns={columns}"])
 
 
 @contextlib.contextmanager

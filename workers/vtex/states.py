@@ -55,7 +55,13 @@ TOO_EARLY = frozenset(
 
 #: Known, and nothing for us to do.
 OTHER = frozenset(
-    {"order-create-error", "order-creation-error", "replaced", "cancellation-request-denied-ffm", "shipping-notification"}
+    {
+        "order-create-error",
+        "order-creation-error",
+        "replaced",
+        "cancellation-request-denied-ffm",
+        "shipping-notification",
+    }
 )
 
 KNOWN = frozenset({READY_FOR_HANDLING}) | IN_HANDLING | CANCELLATION_REQUESTED | CANCELED | TOO_EARLY | OTHER
