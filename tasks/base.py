@@ -12,6 +12,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+import kombu.exceptions
 import redis
 from celery import Celery, Task, chain
 
@@ -28,6 +29,9 @@ log = telemetry.get(__name__)
 #: Seconds after which the orders of a paused account or sink are looked at again.
 PAUSE_SECONDS = 60.0
 _rng = random.Random()
+
+#: What Redis being away, or a lease being lost, looks like.
+BROKER_TROUBLE = (redis.RedisError, kombu.exceptions.OperationalError)
 
 
 #: The steps that are tasks, in their order: what a chain is made of.
@@ -87,6 +91,25 @@ class Work:
             raise errors.SinkDenied(f"the ERP refuses us: {denied}") from None
 
 
+class Tick(Task):  # type: ignore[misc]
+    """A Celery task that beat sends again and again: one that fails is made good by the next."""
+
+    abstract = True
+
+    def __call__(self, *, account: str) -> None:
+        with telemetry.bind(account=account):
+            try:
+                self.run(runtime.current().link(account))
+            except BROKER_TROUBLE as error:
+                log.warning("redis_unavailable", task=self.name, error=type(error).__name__)
+
+    typing = False  # beat sends an account; the body gets its link
+
+    def run(self, link: Any) -> None:
+        """The body of the tick."""
+        raise NotImplementedError
+
+
 class Step(Task):  # type: ignore[misc]
     """A Celery task for one step of an order. Arguments: ``account`` and ``order_id``, by keyword."""
 
@@ -100,7 +123,7 @@ class Step(Task):  # type: ignore[misc]
         with telemetry.bind(account=account, order_id=order_id, step=self.step, task_id=self.request.id):
             try:
                 self._work(link, order_id)
-            except redis.RedisError as error:
+            except BROKER_TROUBLE as error:
                 # nothing can be written down now; the lease runs out and the sweeper brings the step back
                 self._stop_chain()
                 log.warning("redis_unavailable", error=type(error).__name__)
@@ -129,7 +152,7 @@ class Step(Task):  # type: ignore[misc]
         except ClaimLost:
             self._stop_chain()
             log.warning("claim_lost")
-        except redis.RedisError:
+        except BROKER_TROUBLE:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the order must not be lost
             self._failed(link, claim, error)
@@ -139,7 +162,7 @@ class Step(Task):  # type: ignore[misc]
     def _go(self, link: Link, claim: Claim, to: To) -> None:
         where = link.ledger.advance(claim, to.where, to.code, to.detail, **to.fields)
         log.info(to.code, detail=to.detail or None, attempt=claim.attempts, now=where)
-        if where == to.where and self.request.chain:
+        if where == START_HANDLING and self.request.chain:
             return  # Celery publishes the next step of the chain
         self._stop_chain()
         step = DOWNLOAD if where == "again" else where

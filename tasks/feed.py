@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
-from redis.exceptions import LockError
-
-from tasks.base import enqueue
+from tasks.base import Tick, enqueue
 from workers import errors, runtime, telemetry
 from workers.app import app
 from workers.runtime import IO_THREADS, Link, Runtime
@@ -35,28 +33,20 @@ DEFAULT_VISIBILITY = 30.0
 LOT = 10
 
 
-@app.task(name="feed.poll")
-def poll(*, account: str) -> None:
+@app.task(name="feed.poll", base=Tick)
+def poll(link: Link) -> None:
     """Read the feed until it is empty or enough orders are open. One process at a time does it."""
-    process = runtime.current()
-    link = process.link(account)
-    lease = link.ledger.exclusive("poll", LEASE_SECONDS)
-    if not lease.acquire():
-        return
-    try:
-        with telemetry.bind(account=account):
-            if _works(link):
-                drain(process, link, lease.reacquire)
-    except FeedNotConfigured:
-        log.error("feed_not_configured", do="run: vtexorders feed configure")
-    except errors.OrderLinkError as error:
-        link.trouble(error)
-        log.warning("feed_stopped", why=str(error), account=account)
-    finally:
+    with link.ledger.alone("poll", LEASE_SECONDS) as renew:
+        if renew is None:
+            return
         try:
-            lease.release()
-        except LockError:
-            log.warning("poll_lease_lost", account=account)
+            if _works(link):
+                drain(runtime.current(), link, renew)
+        except FeedNotConfigured:
+            log.error("feed_not_configured", do="run: vtexorders feed configure")
+        except errors.OrderLinkError as error:
+            link.trouble(error)
+            log.warning("feed_stopped", why=str(error))
 
 
 def _works(link: Link) -> bool:

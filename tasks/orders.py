@@ -6,7 +6,7 @@ The feed's event only said "look": the fresh order document decides.
 
 from __future__ import annotations
 
-from tasks.base import Step, To, Work
+from tasks.base import Step, Tick, To, Work
 from workers import errors, runtime, telemetry
 from workers.app import app
 from workers.erp.sink import CANCELED, CANCELLATION_REQUESTED, ORDER_READY
@@ -19,6 +19,8 @@ log = telemetry.get(__name__)
 
 #: Seconds until a commit that failed is tried again.
 COMMIT_AGAIN_SECONDS = 2.0
+#: So often an order is read again when the document is older than the event that told of it.
+STALE_READS = 6
 
 
 @app.task(name="orders.download", base=Step, step=DOWNLOAD)
@@ -36,6 +38,12 @@ def download(work: Work) -> To:
         return _canceled(work, order, CANCELED)
     if status in states.CANCELLATION_REQUESTED:
         return _canceled(work, order, CANCELLATION_REQUESTED)
+    if (
+        status in states.TOO_EARLY
+        and order.last_change < work.claim.news
+        and work.claim.attempts <= STALE_READS
+    ):
+        raise errors.NotYet(f"VTEX's answer ({status}) is older than its event")
     if status not in states.KNOWN:
         log.error("unknown_status", status=status)
     return To(IGNORED, "ignored", status, _facts(order))
@@ -79,15 +87,13 @@ def start_handling(work: Work) -> To:
     return To(ACK, "handled", "", {"status": "start-handling"})
 
 
-@app.task(name="orders.ack")
-def ack(*, account: str) -> None:
+@app.task(name="orders.ack", base=Tick)
+def ack(link: Link) -> None:
     """Commit the handles of finished orders, ten a call, several calls at once when many wait."""
-    process = runtime.current()
-    link = process.link(account)
     if "vtex" in link.ledger.paused():
         return
     lots = -(-link.ledger.waiting_acks() // 10)
-    for done in [process.io.submit(_commit_all, link) for _ in range(min(lots, IO_THREADS))]:
+    for done in [runtime.current().io.submit(_commit_all, link) for _ in range(min(lots, IO_THREADS))]:
         done.result()
 
 

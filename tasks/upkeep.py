@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
-from redis.exceptions import LockError
-
-from tasks.base import enqueue
-from workers import runtime, telemetry
+from tasks.base import Tick, enqueue
+from workers import telemetry
 from workers.app import HANDLING, ORDERS, app
 from workers.runtime import Link
 
@@ -16,33 +15,26 @@ log = telemetry.get(__name__)
 LEASE_SECONDS = 60.0
 
 
-@app.task(name="upkeep.sweep")
-def sweep(*, account: str) -> None:
+@app.task(name="upkeep.sweep", base=Tick)
+def sweep(link: Link) -> None:
     """Enqueue again what is parked until now, and what should have been looked at and was not."""
-    link = runtime.current().link(account)
     if link.ledger.paused():
         return
-    lease = link.ledger.exclusive("sweep", LEASE_SECONDS)
-    if not lease.acquire():
-        return
-    try:
-        _sweep(link)
-    finally:
-        try:
-            lease.release()
-        except LockError:
-            log.warning("sweep_lease_lost", account=account)
+    with link.ledger.alone("sweep", LEASE_SECONDS) as renew:
+        if renew is not None:
+            _sweep(link, renew)
 
 
-def _sweep(link: Link) -> None:
+def _sweep(link: Link, renew: Callable[[], object]) -> None:
     total = 0
     backlog = _queues_hold_all(link)
     while found := link.ledger.due(backlog=backlog):
         for order_id, step in found:
             enqueue(app, link.account.name, order_id, step)
         total += len(found)
+        renew()
     if total:
-        log.info("swept", orders=total, account=link.account.name)
+        log.info("swept", orders=total)
 
 
 def _queues_hold_all(link: Link) -> bool:

@@ -12,13 +12,13 @@ own clock, so that a worker whose clock is off changes nothing. The scripts in `
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import redis
-import redis.lock
 
 from workers.vtex.schemas import Event
 from workers.vtex.states import CANCELED, CANCELLATION_REQUESTED, IN_HANDLING
@@ -47,6 +47,7 @@ class Claim:
     erp: Literal["", "maybe", "has"]  # does the ERP have the order?
     told: str  # the last thing that the ERP was told about it
     at: str  # lastChange of the document that we last acted on
+    news: str  # the newest instant that an event told of
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +166,8 @@ class Ledger:
         answer = self._move("claim", order_id, step, token, self.lease)
         if answer[0] != "claimed":
             return Refusal(answer[0])
-        _, attempts, crashes, age, erp, told, at = answer
-        return Claim(order_id, step, token, int(attempts), int(crashes), float(age), erp, told, at)
+        _, attempts, crashes, age, erp, told, at, news = answer
+        return Claim(order_id, step, token, int(attempts), int(crashes), float(age), erp, told, at, news)
 
     def delivering(self, claim: Claim) -> bool:
         """Written before the ERP is called. False: the claim was lost, so the call must not be made."""
@@ -315,12 +316,21 @@ class Ledger:
         value = self.redis.get(self._key(f"known:{what}"))
         return float(str(value)) if value is not None else None
 
-    def exclusive(self, what: str, lease: float) -> redis.lock.Lock:
-        """A lease that one process holds at a time; its holder renews it."""
-        lock: redis.lock.Lock = self.redis.lock(
-            self._key(f"lease:{what}"), timeout=lease, blocking=False, thread_local=False
-        )
-        return lock
+    @contextmanager
+    def alone(self, what: str, lease: float) -> Iterator[Callable[[], object] | None]:
+        """A lease (seconds) that one process holds at a time: yields what renews it, or None if another has it.
+
+        Renewing raises ``redis.exceptions.LockError`` when it was lost meanwhile.
+        """
+        lock = self.redis.lock(self._key(f"lease:{what}"), timeout=lease, blocking=False, thread_local=False)
+        if not lock.acquire():
+            yield None
+            return
+        try:
+            yield lock.reacquire
+        finally:
+            with suppress(redis.exceptions.LockError):
+                lock.release()
 
     def _key(self, name: str) -> str:
         return self._prefix + name

@@ -6,10 +6,11 @@
 local id, handle, event, hint, at, means = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local patience = tonumber(ARGV[7])
 local key = order_key(id)
-local rec = read(key, 'v', 'state', 'step', 'seen', 'at', 'erp', 'told', 'claim', 'again')
+local rec = read(key, 'v', 'state', 'step', 'seen', 'at', 'news', 'erp', 'told', 'claim', 'again')
 count('events')
 
 if newer(rec) then return 'newer' end
+if at > (rec.news or '') then redis.call('HSET', key, 'news', at) end
 
 if not rec.state then
   move_state(key, nil, 'open')
