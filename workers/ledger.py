@@ -201,8 +201,10 @@ class Ledger:
 
     def due(self, limit: int = 500, *, backlog: bool = False) -> list[tuple[str, str]]:
         """(order id, step) of what must be enqueued again; ``backlog``: the queues still hold all that is open."""
-        found = self._move("due", limit, self.patience, int(backlog))
-        return list(zip(found[::2], found[1::2], strict=True))
+        while True:
+            looked, *found = self._move("due", limit, self.patience, int(backlog))
+            if found or looked < limit:  # a lot that needs nothing does not hide what comes after it
+                return list(zip(found[::2], found[1::2], strict=True))
 
     # --- commits ------------------------------------------------------------------------------------------
 
@@ -352,8 +354,9 @@ def _short(event_id: str) -> str:
 
 
 def _line(text: str) -> str:
-    """Text that fits a line of the timeline."""
-    return " ".join(text.replace("|", "/").split())[:180]
+    """Text that fits a line of the timeline: at most 180 bytes, so that a few lines always fit."""
+    line = " ".join(text.replace("|", "/").split())
+    return line.encode(errors="replace")[:180].decode(errors="ignore").rstrip()
 
 
 def _timeline(log: str) -> list[TimelineEntry]:

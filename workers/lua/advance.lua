@@ -12,11 +12,11 @@ if rec.claim ~= token then
   return 'lost'
 end
 
-for i = 8, #ARGV, 2 do
+redis.call('HDEL', key, 'claim', 'until', 'after', 'error')
+for i = 8, #ARGV, 2 do -- a dead order's own 'error' is one of these fields
   redis.call('HSET', key, ARGV[i], ARGV[i + 1])
   if ARGV[i] == 'at' then rec.at = ARGV[i + 1] end
 end
-redis.call('HDEL', key, 'claim', 'until', 'after', 'error')
 redis.call('HSET', key, 'last', token, 'attempts', 0)
 note(key, code, detail)
 if code == 'delivered' or code == 'handled' then count(code) end

@@ -32,7 +32,7 @@ end
 local function note(key, code, detail, room)
   local log = redis.call('HGET', key, 'log') or ''
   log = log .. string.format('%.1f|%s|%s\n', now, code, detail or '')
-  room = room or 1400
+  room = room or 1000 -- a hash with a longer value would cost the embedded server twice the memory, for good
   if #log > room then
     local first = string.find(log, '\n', 1, true)
     local tail = string.sub(log, -(room - first))

@@ -5,10 +5,10 @@
 local id, token, how, delay, patience = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local why, counts = ARGV[6], ARGV[7] == '1'
 local key = order_key(id)
-local rec = read(key, 'state', 'claim', 'step')
-if rec.claim ~= token then return 0 end
+local rec = read(key, 'state', 'claim', 'step', 'last')
+if rec.claim ~= token then return rec.last == token and 1 or 0 end -- said twice: the first counted
 redis.call('HDEL', key, 'claim', 'until')
-redis.call('HSET', key, 'after', seconds(now + delay), 'error', why)
+redis.call('HSET', key, 'last', token, 'after', seconds(now + delay), 'error', why)
 if not counts then redis.call('HINCRBY', key, 'attempts', -1) end
 if how == 'park' then
   move_state(key, rec.state, 'parked')

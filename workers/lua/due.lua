@@ -1,8 +1,9 @@
 -- What should be looked at by now. ARGV: how many at most, patience, do the queues still hold it all (1/0)
--- Returns {order id, step, order id, step ...}: each must be enqueued again.
+-- Returns {how many were looked at, order id, step, order id, step ...}: each must be enqueued again.
 local limit, patience, backlog = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
-local found = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', seconds(now), 'LIMIT', 0, limit)) do
+local ids = redis.call('ZRANGEBYSCORE', DUE, '-inf', seconds(now), 'LIMIT', 0, limit)
+local found = {#ids}
+for _, id in ipairs(ids) do
   local key = order_key(id)
   local rec = read(key, 'v', 'state', 'step', 'claim', 'until')
   if not rec.state or newer(rec) then

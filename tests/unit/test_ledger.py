@@ -1,0 +1,874 @@
+"""Every move of the ledger, one by one. How they go together is in test_ledger_machine.py."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.exceptions import LockError
+
+from workers import ledger as ledger_module
+from workers.ledger import ACK, DEAD, DONE, DOWNLOAD, IGNORED, START_HANDLING, Claim, Counts, Refusal
+from workers.vtex.schemas import Event
+
+READY, CANCELED = "ready-for-handling", "canceled"
+_numbers = itertools.count()
+
+
+def at(second) -> str:
+    return f"2027-01-15T08:00:{second:02d}.0000000Z"
+
+
+def event(order="1-01", state=READY, second=1, *, id=None, handle=None):  # noqa: A002
+    """A feed event; every one has its own id and handle unless they are given."""
+    number = next(_numbers)
+    return Event(
+        event_id=id if id is not None else f"{number:032x}",
+        handle=handle if handle is not None else f"handle-{number}",
+        order_id=order,
+        state=state,
+        domain="Fulfillment",
+        at=at(second) if isinstance(second, int) else second,
+    )
+
+
+def states_of(ledger) -> dict[str, dict[str, str]]:
+    prefix = f"{ledger._prefix}o:"
+    return {
+        key.removeprefix(prefix): ledger.redis.hgetall(key)
+        for key in ledger.redis.scan_iter(f"{prefix}*", count=1000)
+    }
+
+
+def check(ledger) -> None:
+    """What must be true after every move, whatever happened before."""
+    redis, prefix = ledger.redis, ledger._prefix
+    records = states_of(ledger)
+    by_state = dict.fromkeys(Counts.__dataclass_fields__, 0)
+    for record in records.values():
+        by_state[record["state"]] += 1
+    assert ledger.counts() == Counts(**by_state)
+    unfinished = {name for name, record in records.items() if record["state"] in ("open", "parked")}
+    assert set(redis.zrange(f"{prefix}due", 0, -1)) == unfinished
+    assert set(redis.zrange(f"{prefix}dead", 0, -1)) == {
+        name for name, record in records.items() if record["state"] == DEAD
+    }
+    waiting = [member.split(" ", 1)[0] for member in redis.zrange(f"{prefix}acks", 0, -1)]
+    for name, record in records.items():
+        assert int(record.get("pending", 0)) == waiting.count(name), name
+        handles = redis.exists(f"{prefix}h:{name}")
+        assert not handles or name in unfinished, f"handles of {name} would never be committed"
+        expires = redis.ttl(f"{prefix}o:{name}")
+        assert (expires > 0) == (record["state"] in (DONE, IGNORED)), (name, record["state"], expires)
+        assert ("step" in record) == (name in unfinished), name
+        if name not in unfinished:
+            assert not record.keys() & {"claim", "until", "after", "again", "attempts", "crashes"}, name
+        assert ("claim" in record) == ("until" in record), name
+
+
+@pytest.fixture
+def ledger(make_ledger):
+    ledger = make_ledger()
+    yield ledger
+    check(ledger)
+
+
+def observe(ledger, *events) -> list[str]:
+    verdicts = ledger.observe(events)
+    check(ledger)
+    return verdicts
+
+
+def claim(ledger, step=DOWNLOAD, order="1-01", token=None) -> Claim:
+    claimed = ledger.claim(order, step, token or f"token-{next(_numbers)}")
+    assert isinstance(claimed, Claim), claimed
+    check(ledger)
+    return claimed
+
+
+def refused(ledger, step=DOWNLOAD, order="1-01", token=None) -> str:
+    answer = ledger.claim(order, step, token or f"token-{next(_numbers)}")
+    assert isinstance(answer, Refusal), answer
+    return answer.why
+
+
+def deliver(ledger, order="1-01", *, second=1, to=START_HANDLING) -> str:
+    """The download step as it goes well."""
+    claimed = claim(ledger, order=order)
+    assert ledger.delivering(claimed)
+    where = ledger.advance(
+        claimed, to, "delivered", READY, status=READY, at=at(second), erp="has", told="order.ready"
+    )
+    check(ledger)
+    return where
+
+
+def handle(ledger, order="1-01") -> str:
+    """The start-handling step as it goes well."""
+    where = ledger.advance(claim(ledger, START_HANDLING, order), ACK, "handled", "", status="start-handling")
+    check(ledger)
+    return where
+
+
+def commit(ledger) -> list[str]:
+    """Commit everything that may be; the committed handles."""
+    committed = []
+    while acks := ledger.take_acks():
+        ledger.settle_acks(acks)
+        check(ledger)
+        committed += [handle for _, handle in acks]
+    return committed
+
+
+def finish(ledger, order="1-01", **options) -> list[str]:
+    deliver(ledger, order, **options)
+    handle(ledger, order)
+    return commit(ledger)
+
+
+def codes(ledger, order="1-01") -> list[str]:
+    return [entry.code for entry in ledger.record(order).timeline]
+
+
+# --- events -----------------------------------------------------------------------------------------------
+
+
+def test_the_plain_way_of_an_order(ledger):
+    first = event()
+    assert observe(ledger, first) == ["new"]
+    assert ledger.counts() == Counts(open=1)
+    assert deliver(ledger) == START_HANDLING
+    assert ledger.waiting_acks() == 0
+    assert handle(ledger) == ACK
+    assert ledger.take_acks() == [("1-01", first.handle)]
+    assert ledger.settle_acks([("1-01", first.handle)]) == 1
+    record = ledger.record("1-01")
+    assert (record.state, record.step, record.due, record.uncommitted) == (DONE, None, None, 0)
+    assert (record.erp, record.told, record.status) == ("has", "order.ready", "start-handling")
+    assert codes(ledger) == ["seen", "delivered", "handled", "committed"]
+    assert ledger.counts() == Counts(done=1)
+    assert ledger.stats() == {"commits": 1, "delivered": 1, "events": 1, "handled": 1}
+
+
+def test_an_unknown_order_has_no_record(ledger):
+    assert ledger.record("1-01") is None
+    assert refused(ledger) == "gone"
+
+
+@pytest.mark.parametrize("state", [READY, "handling", None])
+def test_two_events_of_one_order_at_once_start_it_once(ledger, state):
+    one, other = event(), event(state=state, second=2)
+    assert observe(ledger, one, other) == ["new", "known"]
+    assert ledger.record("1-01").uncommitted == 2
+    assert deliver(ledger, second=2) == START_HANDLING
+    assert refused(ledger) == "elsewhere"
+    assert handle(ledger) == ACK
+    assert sorted(commit(ledger)) == sorted([one.handle, other.handle])
+    assert ledger.stats()["delivered"] == ledger.stats()["handled"] == 1
+
+
+def test_a_redelivery_in_progress_adds_its_handle_and_starts_nothing(ledger):
+    first = event()
+    observe(ledger, first)
+    claimed = claim(ledger)
+    again = event(id=first.event_id)
+    assert observe(ledger, again) == ["known"]
+    assert (
+        ledger.advance(claimed, START_HANDLING, "delivered", at=at(1), told="order.ready") == START_HANDLING
+    )
+    third = event(id=first.event_id)
+    assert observe(ledger, third) == ["known"]
+    assert handle(ledger) == ACK
+    assert sorted(commit(ledger)) == sorted([first.handle, again.handle, third.handle])
+    assert ledger.stats()["duplicates"] == 2
+
+
+def test_a_redelivery_while_the_commit_is_on_its_way_is_committed_too(ledger):
+    first = event()
+    observe(ledger, first)
+    deliver(ledger)
+    handle(ledger)
+    again = event(id=first.event_id)
+    assert observe(ledger, again) == ["finished"]
+    assert ledger.settle_acks([("1-01", first.handle)]) == 0, "one commit is still missing"
+    assert ledger.counts().open == 1
+    assert ledger.settle_acks([("1-01", again.handle)]) == 1
+
+
+def test_a_redelivery_after_the_end_is_committed_at_once_and_nothing_else(ledger):
+    first = event()
+    observe(ledger, first)
+    finish(ledger)
+    again = event(id=first.event_id)
+    assert observe(ledger, again) == ["finished"]
+    assert ledger.due() == []
+    assert commit(ledger) == [again.handle]
+    assert ledger.counts() == Counts(done=1)
+
+
+def test_the_event_of_our_own_start_handling_is_no_news(ledger):
+    observe(ledger, event())
+    deliver(ledger)
+    assert observe(ledger, event(state="handling", second=5)) == ["known"]
+    assert handle(ledger) == ACK
+    assert len(commit(ledger)) == 2
+    assert observe(ledger, event(state="handling", second=6)) == ["finished"]
+
+
+def test_a_cancellation_after_the_end_is_looked_at(ledger):
+    observe(ledger, event())
+    finish(ledger)
+    canceled = event(state=CANCELED, second=9)
+    assert observe(ledger, canceled) == ["again"]
+    claimed = claim(ledger)
+    assert (claimed.erp, claimed.told, claimed.at, claimed.attempts) == ("has", "order.ready", at(1), 1)
+    assert ledger.advance(claimed, ACK, "told_canceled", at=at(9), told="order.canceled") == ACK
+    assert commit(ledger) == [canceled.handle]
+    assert ledger.counts() == Counts(done=1)
+    assert observe(ledger, event(state=CANCELED, second=9)) == ["finished"], "the document read covers it"
+
+
+def test_news_while_the_commit_is_on_its_way_is_looked_at_and_both_are_committed(ledger):
+    first, news = event(), event(state=CANCELED, second=3)
+    observe(ledger, first)
+    deliver(ledger)
+    handle(ledger)
+    assert observe(ledger, news) == ["again"]
+    assert commit(ledger) == [first.handle], "its work is done, whatever comes next"
+    assert ledger.record("1-01").step == DOWNLOAD
+    assert ledger.advance(claim(ledger), ACK, "told_canceled", at=at(3), told="order.canceled") == ACK
+    assert commit(ledger) == [news.handle]
+
+
+def test_news_after_the_document_was_asked_for_leads_back_to_the_download(ledger):
+    observe(ledger, event(second=1))
+    claimed = claim(ledger)
+    observe(ledger, event(state=CANCELED, second=2))
+    where = ledger.advance(claimed, START_HANDLING, "delivered", at=at(1), erp="has", told="order.ready")
+    assert where == START_HANDLING, "start-handling finds out by itself"
+    claimed = claim(ledger, START_HANDLING)
+    assert ledger.advance(claimed, ACK, "handled") == "again"
+    assert ledger.waiting_acks() == 0
+    assert ledger.advance(claim(ledger), ACK, "told_canceled", at=at(2), told="order.canceled") == ACK
+    assert len(commit(ledger)) == 2
+
+
+def test_news_that_the_document_covers_costs_no_second_look(ledger):
+    observe(ledger, event(second=1))
+    claimed = claim(ledger)
+    observe(ledger, event(state=CANCELED, second=2))
+    assert ledger.advance(claimed, IGNORED, "not_told", at=at(2)) == IGNORED
+    assert len(commit(ledger)) == 2
+
+
+def test_news_before_the_claim_needs_no_second_look(ledger):
+    observe(ledger, event(second=1))
+    observe(ledger, event(state=CANCELED, second=2))
+    assert ledger.advance(claim(ledger), IGNORED, "not_told", at=at(2)) == IGNORED
+
+
+def test_an_event_without_an_instant_is_looked_at_once_more_and_only_once(ledger):
+    observe(ledger, event(second=1))
+    claimed = claim(ledger)
+    observe(ledger, event(state=CANCELED, second=""), event(state=CANCELED, second=2))
+    assert ledger.advance(claimed, ACK, "delivered", at=at(2), told="order.ready") == "again"
+    assert ledger.advance(claim(ledger), ACK, "looked", at=at(2)) == ACK
+
+
+def test_an_order_without_instants_still_ends(ledger):
+    observe(ledger, event(second=""))
+    claimed = claim(ledger)
+    observe(ledger, event(second=""))
+    assert ledger.advance(claimed, ACK, "delivered", at="", told="order.ready") == "again"
+    assert ledger.advance(claim(ledger), ACK, "looked", at="") == ACK
+
+
+def test_of_several_news_the_newest_counts(ledger):
+    observe(ledger, event(second=1))
+    claimed = claim(ledger)
+    observe(ledger, event(state=CANCELED, second=4), event(state="cancellation-requested", second=2))
+    assert ledger.advance(claimed, ACK, "delivered", at=at(3), told="order.ready") == "again"
+
+
+def test_an_order_that_dies_stays_dead_though_news_came(ledger):
+    observe(ledger, event(second=1))
+    claimed = claim(ledger)
+    observe(ledger, event(state=CANCELED, second=2))
+    assert ledger.advance(claimed, DEAD, "dead", "the ERP refused it", error="the ERP refused it") == DEAD
+    assert len(commit(ledger)) == 2
+
+
+def test_event_ids_are_remembered_for_an_order_with_many_events(ledger):
+    events = [event(second=1) for _ in range(10)]
+    observe(ledger, *events)
+    deliver(ledger, second=0)
+    for old in events[-8:]:
+        assert observe(ledger, event(id=old.event_id, second=1)) == ["known"]
+    assert handle(ledger) == ACK, "no look again: every one of them was a repeat"
+
+
+def test_an_event_without_an_id_is_never_taken_for_a_repeat(ledger):
+    observe(ledger, event(id="", second=1))
+    finish(ledger)
+    assert observe(ledger, event(id="", second=2)) == ["again"]
+    ledger.advance(claim(ledger), ACK, "looked", at=at(2))
+
+
+def test_the_same_handle_twice_is_one_commit(ledger):
+    first = event()
+    observe(ledger, first, first)
+    finish(ledger)
+    observe(ledger, first, first)
+    assert ledger.waiting_acks() == 1
+    assert commit(ledger) == [first.handle]
+
+
+def test_a_look_without_a_handle_leaves_nothing_to_commit(ledger):
+    observe(ledger, event(handle=""))
+    deliver(ledger)
+    assert handle(ledger) == DONE
+    assert ledger.counts() == Counts(done=1)
+    assert ledger.take_acks() == []
+    assert observe(ledger, event(handle="", second=1)) == ["finished"]
+    assert ledger.take_acks() == []
+
+
+def test_an_ignored_order_comes_back_with_news(ledger):
+    observe(ledger, event(state="payment-pending", second=1))
+    ledger.advance(claim(ledger), IGNORED, "ignored", "payment-pending", at=at(1))
+    assert ledger.counts() == Counts(ignored=1)
+    assert observe(ledger, event(second=2)) == ["again"], "before the first commit even"
+    assert len(finish(ledger, second=2)) == 2
+    assert ledger.counts() == Counts(done=1)
+
+
+def test_stores_do_not_see_each_other(make_ledger):
+    one, other = make_ledger("one-store"), make_ledger("other-store")
+    one.observe([event()])
+    assert other.record("1-01") is None
+    assert other.counts() == Counts()
+    assert other.due() == []
+    one.pause("vtex", "401")
+    assert not other.paused()
+
+
+# --- dead orders ------------------------------------------------------------------------------------------
+
+
+def bury(ledger, order="1-01", *, erp=False):
+    claimed = claim(ledger, order=order)
+    if erp:
+        ledger.delivering(claimed)
+    assert ledger.advance(claimed, DEAD, "dead", "the ERP refused it", error="the ERP refused it") == DEAD
+    check(ledger)
+
+
+def test_a_dead_order_is_kept_whole_with_its_reason_and_committed(ledger, clock):
+    first = event()
+    observe(ledger, first)
+    bury(ledger)
+    assert commit(ledger) == [first.handle]
+    clock.advance(40 * 86400)
+    record = ledger.record("1-01")
+    assert (record.state, record.error) == (DEAD, "the ERP refused it")
+    assert codes(ledger) == ["seen", "dead", "committed"]
+    assert refused(ledger) == "finished"
+
+
+@pytest.mark.parametrize("state", [READY, "handling", None, "payment-pending"])
+def test_events_do_not_revive_a_dead_order(ledger, state):
+    observe(ledger, event())
+    bury(ledger, erp=True)
+    commit(ledger)
+    news = event(state=state, second=9)
+    assert observe(ledger, news) == ["finished"]
+    assert commit(ledger) == [news.handle]
+    assert ledger.counts() == Counts(dead=1)
+
+
+def test_a_cancellation_revives_a_dead_order_that_the_erp_may_have(ledger):
+    observe(ledger, event())
+    bury(ledger, erp=True)
+    assert observe(ledger, event(state=CANCELED, second=9)) == ["again"]
+    claimed = claim(ledger)
+    assert (claimed.erp, claimed.told, claimed.attempts, claimed.crashes) == ("maybe", "", 1, 0)
+    assert ledger.advance(claimed, ACK, "told_canceled", at=at(9), erp="has", told="order.canceled") == ACK
+    assert ledger.record("1-01").error is None
+    commit(ledger)
+    assert ledger.counts() == Counts(done=1)
+
+
+def test_a_cancellation_of_a_dead_order_that_the_erp_never_got_is_committed(ledger):
+    observe(ledger, event())
+    bury(ledger)
+    assert observe(ledger, event(state=CANCELED, second=9)) == ["finished"]
+    assert len(commit(ledger)) == 2
+
+
+# --- claims -----------------------------------------------------------------------------------------------
+
+
+def test_a_step_is_claimed_by_one_at_a_time(ledger):
+    observe(ledger, event())
+    claim(ledger)
+    assert refused(ledger) == "busy"
+
+
+def test_a_claim_says_what_is_known(ledger, clock):
+    observe(ledger, event())
+    clock.advance(12.5)
+    assert ledger.claim("1-01", DOWNLOAD, "t") == Claim("1-01", DOWNLOAD, "t", 1, 0, 12.5, "", "", "", at(1))
+
+
+def test_a_claim_is_the_same_for_the_same_token(ledger, clock):
+    observe(ledger, event())
+    first = claim(ledger, token="t")
+    clock.advance(20)
+    assert claim(ledger, token="t").attempts == first.attempts == 1
+    clock.advance(20)
+    assert refused(ledger) == "busy", "and it renewed the lease"
+
+
+def test_other_steps_are_elsewhere(ledger):
+    observe(ledger, event())
+    assert refused(ledger, START_HANDLING) == "elsewhere"
+    deliver(ledger)
+    assert refused(ledger, DOWNLOAD) == "elsewhere"
+    handle(ledger)
+    assert refused(ledger, START_HANDLING) == "elsewhere"
+    commit(ledger)
+    assert refused(ledger, START_HANDLING) == "finished"
+
+
+def test_an_expired_lease_counts_a_crash_and_the_step_goes_on(ledger, clock):
+    observe(ledger, event())
+    lost = claim(ledger)
+    clock.advance(29.9)
+    assert refused(ledger) == "busy"
+    clock.advance(0.2)
+    taken = claim(ledger)
+    assert (taken.attempts, taken.crashes) == (2, 1)
+    assert ledger.stats()["crashes"] == 1
+    assert "crash" in codes(ledger)
+    assert not ledger.delivering(lost), "the call must not be made any more"
+    assert ledger.advance(lost, START_HANDLING, "delivered") == "lost"
+    assert not ledger.defer(lost, 1, "why", park=False)
+    assert ledger.advance(taken, START_HANDLING, "delivered") == START_HANDLING
+
+
+def test_a_late_worker_that_nobody_replaced_still_counts(ledger, clock):
+    observe(ledger, event())
+    late = claim(ledger)
+    clock.advance(100)
+    assert ledger.delivering(late)
+    assert ledger.advance(late, START_HANDLING, "delivered") == START_HANDLING
+
+
+def test_delivering_renews_the_lease_and_remembers_that_the_erp_may_have_it(ledger, clock):
+    observe(ledger, event())
+    claimed = claim(ledger)
+    clock.advance(25)
+    assert ledger.delivering(claimed)
+    clock.advance(25)
+    assert refused(ledger) == "busy"
+    clock.advance(10)
+    assert claim(ledger).erp == "maybe"
+
+
+def test_delivering_does_not_forget_that_the_erp_has_it(ledger):
+    observe(ledger, event())
+    finish(ledger)
+    observe(ledger, event(state="cancellation-requested", second=2))
+    claimed = claim(ledger)
+    ledger.delivering(claimed)
+    assert ledger.record("1-01").erp == "has"
+
+
+def test_an_advance_said_twice_counts_once(ledger):
+    """The client repeats a script when the connection breaks before the answer."""
+    observe(ledger, event())
+    claimed = claim(ledger)
+    assert ledger.advance(claimed, START_HANDLING, "delivered", at=at(1)) == START_HANDLING
+    assert ledger.advance(claimed, START_HANDLING, "delivered", at=at(1)) == START_HANDLING
+    claimed = claim(ledger, START_HANDLING)
+    assert ledger.advance(claimed, ACK, "handled") == ACK
+    assert ledger.advance(claimed, ACK, "handled") == ACK
+    commit(ledger)
+    assert ledger.advance(claimed, ACK, "handled") == DONE
+    assert ledger.stats()["delivered"] == ledger.stats()["handled"] == 1
+
+
+def test_crashes_are_counted_over_the_steps_of_an_order(ledger, clock):
+    observe(ledger, event())
+    for crashes in range(3):
+        assert claim(ledger).crashes == crashes
+        clock.advance(31)
+    deliver(ledger)
+    assert claim(ledger, START_HANDLING).crashes == 3
+    assert ledger.record("1-01").crashes == 3
+
+
+# --- trying again -----------------------------------------------------------------------------------------
+
+
+def test_a_retry_waits_for_its_time(ledger, clock):
+    observe(ledger, event())
+    assert ledger.defer(claim(ledger), 20, "503", park=False)
+    check(ledger)
+    record = ledger.record("1-01")
+    assert (record.state, record.error, record.attempts) == ("open", "503", 1)
+    assert record.due == pytest.approx(clock.now + 20 + ledger.patience, abs=0.01)
+    assert refused(ledger) == "early"
+    clock.advance(19.9)
+    assert claim(ledger).attempts == 2, "a message may come a little too early"
+
+
+def test_a_retry_said_twice_is_still_ours(ledger):
+    """Otherwise nobody would send its message, and the order would wait for the sweeper."""
+    observe(ledger, event())
+    claimed = claim(ledger)
+    assert ledger.defer(claimed, 20, "503", park=False, counts=False)
+    assert ledger.defer(claimed, 20, "503", park=False, counts=False)
+    assert ledger.record("1-01").attempts == 0
+
+
+def test_a_parked_order_comes_back_by_the_sweeper(ledger, clock):
+    observe(ledger, event())
+    ledger.defer(claim(ledger), 300, "503", park=True)
+    check(ledger)
+    assert ledger.counts() == Counts(parked=1)
+    clock.advance(299)
+    assert ledger.due() == []
+    clock.advance(1)
+    assert ledger.due() == [("1-01", DOWNLOAD)]
+    assert ledger.due() == [], "it was given out"
+    claim(ledger)
+    assert ledger.counts() == Counts(open=1)
+    assert ledger.record("1-01").error == "503", "shown until the step works"
+
+
+def test_a_wait_for_our_own_pace_is_no_attempt(ledger, clock):
+    observe(ledger, event())
+    for _ in range(5):
+        ledger.defer(claim(ledger), 1, "pace", park=False, counts=False)
+        clock.advance(1)
+    assert claim(ledger).attempts == 1
+    assert "retries" not in ledger.stats()
+    assert codes(ledger) == ["seen"]
+
+
+def test_attempts_begin_anew_at_each_step(ledger, clock):
+    observe(ledger, event())
+    ledger.defer(claim(ledger), 1, "503", park=False)
+    clock.advance(1)
+    deliver(ledger)
+    assert claim(ledger, START_HANDLING).attempts == 1
+
+
+def test_a_parked_order_gets_redeliveries(ledger):
+    first = event()
+    observe(ledger, first)
+    ledger.defer(claim(ledger), 300, "503", park=True)
+    assert observe(ledger, event(id=first.event_id)) == ["known"]
+    assert ledger.counts() == Counts(parked=1)
+    assert ledger.record("1-01").uncommitted == 2
+
+
+# --- the sweeper ------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_due_while_messages_may_still_come(ledger, clock):
+    observe(ledger, event())
+    clock.advance(ledger.patience - 1)
+    assert ledger.due() == []
+    clock.advance(1)
+    assert ledger.due() == [("1-01", DOWNLOAD)]
+    assert ledger.stats()["healed"] == 1
+    assert "swept" in codes(ledger)
+
+
+def test_a_claimed_step_is_not_due_before_its_lease_ends(ledger, clock):
+    observe(ledger, event())
+    claimed = claim(ledger)
+    clock.advance(20)
+    ledger.delivering(claimed)
+    clock.advance(20)
+    assert ledger.due() == []
+    clock.advance(10)
+    assert ledger.due() == [("1-01", DOWNLOAD)]
+
+
+def test_each_step_is_given_out_at_its_own_place(ledger, clock):
+    observe(ledger, event("1-01"), event("2-01"), event("3-01"), event("4-01"))
+    deliver(ledger, "2-01")
+    deliver(ledger, "3-01")
+    handle(ledger, "3-01")
+    finish(ledger, "4-01")
+    clock.advance(1000)
+    assert sorted(ledger.due()) == [("1-01", DOWNLOAD), ("2-01", START_HANDLING)]
+    check(ledger)
+
+
+def test_a_long_queue_is_not_taken_for_a_loss(ledger, clock):
+    observe(ledger, event("1-01"), event("2-01"), event("3-01"))
+    ledger.defer(claim(ledger, order="2-01"), 10, "503", park=True)
+    claim(ledger, order="3-01")
+    clock.advance(100)
+    assert sorted(ledger.due(backlog=True)) == [("2-01", DOWNLOAD), ("3-01", DOWNLOAD)], (
+        "parked and crashed ones have no message in the queue"
+    )
+    clock.advance(ledger.patience)
+    assert ("1-01", DOWNLOAD) in ledger.due()
+
+
+def test_a_look_at_what_is_due_is_not_ended_by_what_needs_nothing(ledger, clock):
+    for number in range(6):
+        order = f"{number}-01"
+        observe(ledger, event(order))
+        deliver(ledger, order)
+        handle(ledger, order)
+    observe(ledger, event("9-01"))
+    clock.advance(ledger.patience + 1)
+    assert ledger.due(limit=3) == [("9-01", DOWNLOAD)]
+
+
+def test_due_gives_out_no_more_than_asked(ledger, clock):
+    observe(ledger, *(event(f"{number}-01") for number in range(5)))
+    clock.advance(100)
+    found = [ledger.due(limit=2) for _ in range(4)]
+    assert [len(part) for part in found] == [2, 2, 1, 0]
+    assert len({order for part in found for order, _ in part}) == 5
+
+
+def test_an_entry_without_a_record_is_dropped(ledger, clock):
+    ledger.redis.zadd(f"{ledger._prefix}due", {"1-01": 0})
+    assert ledger.due() == []
+
+
+# --- commits ----------------------------------------------------------------------------------------------
+
+
+def three_waiting(ledger):
+    for order in ("1-01", "2-01", "3-01"):
+        observe(ledger, event(order, handle=f"h{order[0]}"))
+        deliver(ledger, order)
+        handle(ledger, order)
+    return [("1-01", "h1"), ("2-01", "h2"), ("3-01", "h3")]
+
+
+def test_taken_commits_stay_in_the_buffer_until_they_are_settled(ledger, clock):
+    waiting = three_waiting(ledger)
+    assert sorted(ledger.take_acks()) == waiting
+    assert ledger.take_acks() == []
+    assert ledger.waiting_acks() == 3
+    clock.advance(ledger.lease + 1)
+    assert sorted(ledger.take_acks()) == waiting, "whoever took them has died"
+
+
+def test_exactly_the_settled_ones_are_removed(ledger):
+    waiting = three_waiting(ledger)
+    taken = ledger.take_acks(2)
+    late = event("1-01", handle="h1b", second=1)
+    observe(ledger, late)
+    ended = ledger.settle_acks(taken)
+    check(ledger)
+    assert ended == 2 - (("1-01", "h1") in taken)
+    left = set(waiting) - set(taken) | {("1-01", "h1b")}
+    assert set(ledger.take_acks()) == left
+
+
+def test_settling_again_changes_nothing(ledger):
+    waiting = three_waiting(ledger)
+    assert ledger.settle_acks(waiting) == 3
+    before = ledger.stats()
+    assert ledger.settle_acks(waiting) == 0
+    assert ledger.stats() == before
+
+
+def test_settling_nothing_is_no_error(ledger):
+    assert ledger.settle_acks([]) == 0
+
+
+def test_returned_commits_come_back_at_their_time_and_settled_ones_do_not(ledger, clock):
+    waiting = three_waiting(ledger)
+    taken = ledger.take_acks()
+    ledger.settle_acks([("2-01", "h2")])
+    ledger.return_acks(taken, 2)
+    check(ledger)
+    assert ledger.take_acks() == []
+    clock.advance(2.01)
+    assert sorted(ledger.take_acks()) == [waiting[0], waiting[2]]
+
+
+def test_a_handle_of_no_order_goes_through_the_same_buffer(ledger):
+    ledger.discard("junk handle")
+    ledger.discard("junk handle")
+    assert ledger.take_acks() == [("-", "junk handle")]
+    assert ledger.settle_acks([("-", "junk handle")]) == 0
+    assert ledger.waiting_acks() == 0
+
+
+def test_unusable_items_are_kept_but_not_without_end(ledger):
+    for number in range(210):
+        ledger.keep_oddity({"n": number, "why": "é" * 3000})
+    kept = ledger.redis.lrange(f"{ledger._prefix}oddities", 0, -1)
+    assert len(kept) == 200
+    assert kept[0].startswith('{"n": 209')
+    assert max(map(len, kept)) <= 2000
+
+
+# --- what is left, and how much of it -----------------------------------------------------------------------
+
+
+def test_a_tombstone_expires_and_the_order_would_be_new_again(ledger, clock, on_real_server):
+    if on_real_server:
+        pytest.skip("the server's own clock decides when a key expires")
+    observe(ledger, event())
+    finish(ledger)
+    clock.advance(15 * 86400)
+    assert observe(ledger, event(second=1)) == ["finished"], "as long as VTEX may keep an event"
+    commit(ledger)
+    clock.advance(2 * 86400)
+    assert ledger.record("1-01") is None
+    assert ledger.claim("1-01", DOWNLOAD, "t") == Refusal("gone")
+    ledger.redis.delete(f"{ledger._prefix}counts")  # they count everything since the beginning
+
+
+def test_news_keeps_a_record_alive(ledger, clock):
+    observe(ledger, event())
+    finish(ledger)
+    observe(ledger, event(state=CANCELED, second=2))
+    clock.advance(30 * 86400)
+    assert ledger.record("1-01").state == "open"
+
+
+def test_a_record_of_a_newer_version_is_left_alone(ledger, clock):
+    observe(ledger, event())
+    key = f"{ledger._prefix}o:1-01"
+    ledger.redis.hset(key, "v", "2")
+    before = ledger.redis.hgetall(key)
+    assert ledger.observe([event(second=2)]) == ["newer"]
+    assert refused(ledger) == "newer"
+    clock.advance(100)
+    assert ledger.due() == []
+    assert ledger.redis.hgetall(key) == before
+    assert ledger.redis.scard(f"{ledger._prefix}h:1-01") == 1, "the event comes back by itself"
+
+
+def test_the_timeline_is_bounded_and_keeps_its_beginning_and_its_end(ledger, clock):
+    observe(ledger, event())
+    for number in range(60):
+        ledger.defer(claim(ledger), 1, f"failure {number} " + "ü|\n" * 60, park=False)
+        clock.advance(1)
+    timeline = ledger.record("1-01").timeline
+    assert timeline[0].code == "seen"
+    assert "failure 59" in timeline[-1].detail
+    assert len(ledger.redis.hget(f"{ledger._prefix}o:1-01", "log").encode()) <= 1000
+    deliver(ledger)
+    handle(ledger)
+    commit(ledger)
+    assert codes(ledger)[0] == "seen"
+    assert codes(ledger)[-1] == "committed"
+    assert len(ledger.redis.hget(f"{ledger._prefix}o:1-01", "log").encode()) <= 640
+
+
+@given(
+    entries=st.lists(st.tuples(st.text(max_size=300), st.floats(0, 1e4)), max_size=12),
+    state=st.text(max_size=300),
+)
+def test_whatever_a_line_says_the_timeline_can_be_read(entries, state):
+    text = "".join(f"{when:.1f}|retry|{ledger_module._line(why)}\n" for why, when in [(state, 0.0), *entries])
+    timeline = ledger_module._timeline(text)
+    assert [entry.detail for entry in timeline] == [
+        ledger_module._line(why) for why in (state, *(e[0] for e in entries))
+    ]
+
+
+def test_a_very_long_first_line_does_not_unbound_the_timeline(ledger, clock):
+    observe(ledger, event(state="状" * 300))
+    for _ in range(20):
+        ledger.defer(claim(ledger), 1, "为什么" * 100, park=False)
+        clock.advance(1)
+    assert len(ledger.redis.hget(f"{ledger._prefix}o:1-01", "log").encode()) <= 1600
+    assert ledger.record("1-01").timeline[0].code == "seen"
+    finish(ledger)
+    assert len(ledger.redis.hget(f"{ledger._prefix}o:1-01", "log").encode()) <= 1600
+    assert codes(ledger)[-1] == "committed"
+
+
+# --- pauses, leases, small memories ---------------------------------------------------------------------------
+
+
+def test_a_pause_is_told_once_and_keeps_its_first_reason(ledger, clock):
+    assert ledger.pause("vtex", "401 | get order")
+    since = clock.now
+    clock.advance(5)
+    assert not ledger.pause("vtex", "401 once more")
+    assert ledger.paused() == {"vtex": {"why": "401 / get order", "since": since}}
+    assert ledger.pause("erp", "no table")
+    assert set(ledger.paused()) == {"vtex", "erp"}
+    assert ledger.resume("vtex")
+    assert not ledger.resume("vtex")
+    assert set(ledger.paused()) == {"erp"}
+
+
+def test_once_every_so_often(ledger, make_ledger, clock, on_real_server):
+    other = make_ledger()
+    assert ledger.once_every("x", 10)
+    assert not other.once_every("x", 10)
+    assert other.once_every("y", 10)
+    if not on_real_server:
+        clock.advance(10.1)
+        assert other.once_every("x", 10)
+
+
+def test_a_lease_has_one_holder_who_may_renew_it(ledger, make_ledger, clock, on_real_server):
+    other = make_ledger()
+    with ledger.alone("poll", 30) as renew:
+        assert renew is not None
+        with other.alone("sweep", 30) as free, other.alone("poll", 30) as taken:
+            assert free is not None
+            assert taken is None
+        if not on_real_server:
+            clock.advance(20)
+            renew()
+            clock.advance(20)
+            with other.alone("poll", 30) as taken:
+                assert taken is None
+    with other.alone("poll", 30) as renew:
+        assert renew is not None
+
+
+def test_a_lost_lease_is_noticed_and_its_end_harms_nobody(ledger, make_ledger, lose_everything):
+    with ledger.alone("poll", 30) as renew:
+        lose_everything(ledger)
+        with make_ledger().alone("poll", 30) as theirs:
+            with pytest.raises(LockError):
+                renew()
+            assert theirs is not None
+    with pytest.raises(ZeroDivisionError), ledger.alone("poll", 30):
+        raise ZeroDivisionError
+    with ledger.alone("poll", 30) as renew:
+        assert renew is not None
+
+
+def test_a_number_is_remembered_for_an_hour(ledger, clock, on_real_server):
+    assert ledger.recall("visibility") is None
+    ledger.remember("visibility", 12.5)
+    assert ledger.recall("visibility") == 12.5
+    if not on_real_server:
+        clock.advance(3601)
+        assert ledger.recall("visibility") is None
+
+
+def test_how_many_orders_end_a_second(ledger, clock):
+    for number in range(6):
+        observe(ledger, event(f"{number}-01"))
+        finish(ledger, f"{number}-01")
+    assert ledger.finished_per_second() == 0.0, "the current ten seconds are not over"
+    clock.advance(10)
+    assert ledger.finished_per_second() == pytest.approx(6 / 30)
+    clock.advance(30)
+    assert ledger.finished_per_second() == 0.0
