@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 #: VTEX recommends to wait a minute after a 429 on the orders API.
 COOL_DOWN, LONGEST_COOL_DOWN = 60.0, 600.0
+#: A ``Retry-After: 0`` beside a 429 is no leave to go on at once.
+SHORTEST_COOL_DOWN = 1.0
 #: A wait up to this holds the worker; a longer one gives its slot back. Seconds.
 WORTH_WAITING = 1.0
 
@@ -56,6 +58,8 @@ class Limiter:
 
     def cool_down(self, asked: float | None) -> float:
         """VTEX said 429: the whole account pauses. Returns for how long (seconds)."""
+        if asked is not None:
+            asked = max(asked, SHORTEST_COOL_DOWN)
         pause = self._ledger.move_cool(asked, COOL_DOWN, LONGEST_COOL_DOWN)
         log.warning("VTEX said 429: the account pauses for %.1f s", pause)
         return pause

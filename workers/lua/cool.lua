@@ -4,7 +4,10 @@ local asked, default, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(A
 local rec = read(P .. 'cool', 'until', 'level')
 local ends, level = tonumber(rec['until'] or 0), tonumber(rec.level or 0)
 if ends > now then
-  if asked and now + asked > ends then redis.call('HSET', P .. 'cool', 'until', seconds(now + asked)) end
+  if asked and now + asked > ends then
+    redis.call('HSET', P .. 'cool', 'until', seconds(now + asked))
+    redis.call('EXPIRE', P .. 'cool', math.ceil(asked + default) + 1)
+  end
   return seconds(math.max(ends - now, asked or 0))
 end
 level = (ends > 0 and now - ends < default) and level + 1 or 0

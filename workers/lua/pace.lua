@@ -4,7 +4,7 @@
 local interval, burst, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local cool = tonumber(redis.call('HGET', P .. 'cool', 'until') or 0)
 if cool > now then return {0, seconds(cool - now)} end
-local slot = math.max(tonumber(redis.call('GET', P .. 'pace') or 0), now - burst * interval)
+local slot = math.max(tonumber(redis.call('GET', P .. 'pace') or 0), now - (burst - 1) * interval)
 local wait = slot - now
 if wait > longest then return {0, seconds(wait)} end
 redis.call('SET', P .. 'pace', string.format('%.6f', slot + interval), 'PX', math.ceil((math.max(wait, 0) + interval) * 1000) + 1000)
