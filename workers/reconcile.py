@@ -1,0 +1,63 @@
+"""Reads VTEX's order list for orders that wait in ready-for-handling, whole, in spite of the list's cap.
+
+The list ends after 3,000 rows, so a window of time with more in it is halved. The list lags behind by minutes,
+so what it says is only a reason to look (VTEX's orders API reference).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from workers.vtex.client import LARGEST_PAGE, LAST_PAGE, Vtex
+from workers.vtex.states import READY_FOR_HANDLING
+
+#: A window is not halved below this; 3,000 waiting orders in a minute would have to be read in two goes.
+SHORTEST_WINDOW = timedelta(minutes=1)
+_CAP = LARGEST_PAGE * LAST_PAGE
+
+
+@dataclass(slots=True)
+class Gap:
+    """What waits at VTEX, by what the ledger knows of it."""
+
+    waiting: int = 0
+    missing: list[str] = field(default_factory=list)  # unknown here, or ended as not yet due: to be taken in
+    dead: list[str] = field(default_factory=list)  # given up here: a person must decide
+    in_progress: int = 0
+    listed_late: int = 0  # finished here; the list has not caught up, or somebody set them back
+
+
+def waiting_orders(vtex: Vtex, since: datetime, until: datetime) -> Iterator[list[str]]:
+    """The ids of the orders created in the window that wait, a page at a time."""
+    page = vtex.list_orders(status=READY_FOR_HANDLING, created=(since, until))
+    if page.total > _CAP and until - since > SHORTEST_WINDOW:
+        middle = since + (until - since) / 2
+        yield from waiting_orders(vtex, since, middle)
+        yield from waiting_orders(vtex, middle, until)
+        return
+    number = 1
+    while page.rows:
+        yield [row.order_id for row in page.rows]
+        number += 1
+        if number > min(page.pages, LAST_PAGE):
+            return
+        page = vtex.list_orders(status=READY_FOR_HANDLING, created=(since, until), page=number)
+
+
+def sort_out(gap: Gap, ids: list[str], states: list[str | None]) -> list[str]:
+    """Add a page to the gap; returns which of its orders must be taken in."""
+    fresh = []
+    for order_id, state in zip(ids, states, strict=True):
+        gap.waiting += 1
+        if state in (None, "ignored"):
+            fresh.append(order_id)
+        elif state == "dead":
+            gap.dead.append(order_id)
+        elif state == "done":
+            gap.listed_late += 1
+        else:
+            gap.in_progress += 1
+    gap.missing += fresh
+    return fresh
