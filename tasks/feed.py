@@ -53,8 +53,8 @@ def _works(link: Link) -> bool:
     """False while the account or its sink is paused; now and then it is tried whether access is back."""
     paused = link.ledger.paused()
     for scope, pause in paused.items():
-        if not link.ledger.once_every(f"probe:{scope}", PROBE_SECONDS):
-            return False
+        if pause.get("by") or not link.ledger.once_every(f"probe:{scope}", PROBE_SECONDS):
+            return False  # what a person paused, a person resumes
         try:
             link.vtex.feed_config() if scope == "vtex" else link.sink.check()
         except errors.OrderLinkError as error:

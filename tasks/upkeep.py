@@ -1,18 +1,23 @@
-"""What keeps the system whole: the sweeper brings back what is due."""
+"""What keeps the system whole: the sweeper brings back what is due, reconciliation what the feed did not tell."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from tasks.base import Tick, enqueue
-from workers import telemetry
+from workers import errors, runtime, telemetry
 from workers.app import HANDLING, ORDERS, app
+from workers.reconcile import Gap, sort_out, waiting_orders
 from workers.runtime import Link
+from workers.vtex.schemas import Event
 
 log = telemetry.get(__name__)
 
 LEASE_SECONDS = 60.0
+#: How far back waiting orders are looked for. VTEX cancels what nobody handles long before.
+LOOK_BACK = timedelta(days=60)
 
 
 @app.task(name="upkeep.sweep", base=Tick)
@@ -23,6 +28,45 @@ def sweep(link: Link) -> None:
     with link.ledger.alone("sweep", LEASE_SECONDS) as renew:
         if renew is not None:
             _sweep(link, renew)
+
+
+@app.task(name="upkeep.reconcile", base=Tick)
+def reconcile(link: Link) -> None:
+    """Take in what waits at VTEX and is not known here: events that were lost, or a ledger that was."""
+    if link.ledger.paused() or link.shadow:
+        return
+    with link.ledger.alone("reconcile", LEASE_SECONDS) as renew:
+        if renew is None:
+            return
+        link.ledger.forget_deliveries()
+        until = datetime.now(UTC) - timedelta(seconds=runtime.current().settings.reconcile_min_age)
+        try:
+            gap = close_gap(link, until - LOOK_BACK, until, renew)
+        except errors.OrderLinkError as error:
+            link.trouble(error)
+            log.warning("reconcile_failed", why=str(error))
+            return
+        if gap.missing or gap.dead:
+            log.warning("reconciled", taken_in=len(gap.missing), dead_but_waiting=len(gap.dead))
+
+
+def close_gap(
+    link: Link, since: datetime, until: datetime, step: Callable[[], object], *, dry_run: bool = False
+) -> Gap:
+    """Compare what waits at VTEX with the ledger and, unless ``dry_run``, take in what is missing.
+
+    ``step`` is called after each page of the list.
+    """
+    gap = Gap()
+    for ids in waiting_orders(link.vtex, since, until):
+        fresh = sort_out(gap, ids, link.ledger.states(ids))
+        if fresh and not dry_run:
+            events = [Event("", "", order_id, "waits at VTEX", None, "") for order_id in fresh]
+            for order_id, verdict in zip(fresh, link.ledger.observe(events), strict=True):
+                if verdict in ("new", "again"):
+                    enqueue(app, link.account.name, order_id)
+        step()
+    return gap
 
 
 def _sweep(link: Link, renew: Callable[[], object]) -> None:

@@ -94,7 +94,12 @@ def configuration(settings: Settings) -> dict[str, Any]:
 
 def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     """What beat sends; a tick that nobody took within its period is dropped, so that ticks never pile up."""
-    ticks = {"feed.poll": settings.feed_poll, "orders.ack": ACK_SECONDS, "upkeep.sweep": settings.sweep}
+    ticks = {
+        "feed.poll": settings.feed_poll,
+        "orders.ack": ACK_SECONDS,
+        "upkeep.sweep": settings.sweep,
+        "upkeep.reconcile": settings.reconcile,
+    }
     return {
         f"{task} {account}": {
             "task": task,

@@ -54,4 +54,6 @@ def living(client: redis.Redis) -> dict[str, dict[str, Any]]:
     """The worker processes that beat: name → pid, queues, since (seconds since 1970)."""
     names = sorted(client.scan_iter(match=f"{_PREFIX}*", count=1000))
     said = client.mget(names) if names else []
-    return {name.removeprefix(_PREFIX): json.loads(text) for name, text in zip(names, said, strict=True) if text}
+    return {
+        name.removeprefix(_PREFIX): json.loads(text) for name, text in zip(names, said, strict=True) if text
+    }

@@ -48,6 +48,7 @@ class Claim:
     told: str  # the last thing that the ERP was told about it
     at: str  # lastChange of the document that we last acted on
     news: str  # the newest instant that an event told of
+    redeliver: bool = False  # a person asked to give it to the ERP once more
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class Ledger:
         client: redis.Redis,
         account: str,
         *,
+        shadow: bool = False,
         lease: float = 30.0,
         patience: float = 60.0,
         tombstone: int = 16 * 86400,
@@ -117,7 +119,8 @@ class Ledger:
         self.lease = lease
         self.patience = patience
         self.tombstone = tombstone
-        self._prefix = f"vo:{account}:"
+        # what a trial run believes to have done must never be taken for done
+        self._prefix = f"vo:shadow:{account}:" if shadow else f"vo:{account}:"
         common = (_LUA / "common.lua").read_text()
         self._scripts = {
             path.stem: client.register_script(common + path.read_text())
@@ -166,8 +169,10 @@ class Ledger:
         answer = self._move("claim", order_id, step, token, self.lease)
         if answer[0] != "claimed":
             return Refusal(answer[0])
-        _, attempts, crashes, age, erp, told, at, news = answer
-        return Claim(order_id, step, token, int(attempts), int(crashes), float(age), erp, told, at, news)
+        _, attempts, crashes, age, erp, told, at, news, again = answer
+        return Claim(
+            order_id, step, token, int(attempts), int(crashes), float(age), erp, told, at, news, bool(again)
+        )
 
     def delivering(self, claim: Claim) -> bool:
         """Written before the ERP is called. False: the claim was lost, so the call must not be made."""
@@ -205,6 +210,31 @@ class Ledger:
             looked, *found = self._move("due", limit, self.patience, int(backlog))
             if found or looked < limit:  # a lot that needs nothing does not hide what comes after it
                 return list(zip(found[::2], found[1::2], strict=True))
+
+    # --- for operators ------------------------------------------------------------------------------------
+
+    def reopen(self, order_id: str, how: Literal["replay", "redeliver"], who: str) -> str:
+        """Look at an ended order again, or try a parked one now; ``open`` if it must be enqueued, else why not."""
+        return str(self._move("reopen", order_id, how, _line(who), self.patience))
+
+    def states(self, order_ids: Sequence[str]) -> list[str | None]:
+        """The states of many orders; None for one that is not known."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for order_id in order_ids:
+                pipe.hget(self._key(f"o:{order_id}"), "state")
+            return cast("list[str | None]", pipe.execute())
+
+    def delivered_since(self, since: float) -> list[str]:
+        """The orders that the ERP was given since then (seconds since 1970), the oldest first."""
+        return cast("list[str]", self.redis.zrangebyscore(self._key("delivered"), since, "+inf"))
+
+    def forget_deliveries(self) -> None:
+        """Shorten the list of deliveries to those that are remembered at all."""
+        self.redis.zremrangebyscore(self._key("delivered"), "-inf", self.now() - self.tombstone)
+
+    def dead(self, limit: int = 1000) -> list[str]:
+        """The dead orders, the newest first."""
+        return cast("list[str]", self.redis.zrevrange(self._key("dead"), 0, limit - 1))
 
     # --- commits ------------------------------------------------------------------------------------------
 
@@ -291,13 +321,16 @@ class Ledger:
 
     # --- pauses and leases ----------------------------------------------------------------------------------
 
-    def pause(self, scope: str, why: str) -> bool:
-        """Stop the account's (``vtex``) or the sink's (``erp``) work. True when it was not paused before."""
-        said = json.dumps({"why": _line(why), "since": self.now()})
-        return bool(self.redis.set(self._key(f"paused:{scope}"), said, nx=True))
+    def pause(self, scope: str, why: str, by: str = "") -> bool:
+        """Stop the account's (``vtex``) or the sink's (``erp``) work. True when it was not paused before.
+
+        Without ``by`` it was our own doing and ends by itself; with a person's name only that person ends it.
+        """
+        said = json.dumps({"why": _line(why), "since": self.now(), "by": by})
+        return bool(self.redis.set(self._key(f"paused:{scope}"), said, nx=not by))
 
     def paused(self) -> dict[str, dict[str, Any]]:
-        """``{"vtex": {"why", "since"}, "erp": ...}`` for what is paused."""
+        """``{"vtex": {"why", "since", "by"}, "erp": ...}`` for what is paused."""
         said = cast("list[str | None]", self.redis.mget([self._key(f"paused:{scope}") for scope in SCOPES]))
         return {scope: json.loads(text) for scope, text in zip(SCOPES, said, strict=True) if text}
 

@@ -15,6 +15,7 @@ from workers.heartbeat import Heartbeat
 from workers.ledger import Ledger
 from workers.limiter import Limiter
 from workers.policy import Policy
+from workers.scope import Scope
 from workers.settings import Account, Settings
 from workers.vtex.client import Vtex
 
@@ -46,6 +47,8 @@ class Link:
     vtex: Vtex
     sink: Sink
     policy: Policy
+    scope: Scope
+    shadow: str
 
     def trouble(self, error: Exception) -> None:
         """What an error means for the whole account, whichever task met it."""
@@ -84,12 +87,21 @@ class Runtime:
 
     def _build(self, account: Account) -> Link:
         settings = self.settings
-        ledger = Ledger(self.redis, account.name)
+        ledger = Ledger(self.redis, account.name, shadow=bool(settings.shadow))
         limiter = Limiter(ledger, account.requests_per_minute)
         pool = settings.worker_concurrency + IO_THREADS
         vtex = Vtex(account, timeout=settings.http_timeout, pool=pool, pace=lambda _endpoint: limiter.wait())
         sink = open_sink(settings.erp_url, pool=pool)
-        return Link(account, ledger, limiter, vtex, sink, Policy(horizon=settings.retry_horizon))
+        return Link(
+            account,
+            ledger,
+            limiter,
+            vtex,
+            sink,
+            Policy(horizon=settings.retry_horizon),
+            settings.order_scope,
+            settings.shadow,
+        )
 
     def close(self) -> None:
         """Give back connections and threads."""

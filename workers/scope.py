@@ -32,7 +32,7 @@ class Rule:
     unwanted: frozenset[str] = frozenset()
 
     def allows(self, values: tuple[str, ...]) -> bool:
-        """Is one of the order's values let through?"""
+        """Tell whether one of the order's values is let through."""
         return any(v not in self.unwanted and (not self.wanted or v in self.wanted) for v in values)
 
 

@@ -20,6 +20,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from dotenv.parser import parse_stream
 
+from workers import scope
+from workers.scope import Scope
 from workers.vtex.states import DEFAULT_FEED_STATES, FEED_FILTER_STATES
 
 if TYPE_CHECKING:
@@ -101,6 +103,11 @@ class Settings:
     feed_poll: float = 5.0
     feed_states: tuple[str, ...] = DEFAULT_FEED_STATES
     sweep: float = 10.0
+    order_scope: Scope = field(default_factory=Scope)
+    #: "" (off), "look" (read only) or "deliver" (read, and fill the ERP): VTEX is never changed.
+    shadow: str = ""
+    reconcile: float = 600.0
+    reconcile_min_age: float = 600.0
     retry_horizon: float = 72 * 3600.0
     worker_processes: int = field(default_factory=lambda: os.cpu_count() or 1)
     worker_concurrency: int = 64
@@ -332,6 +339,13 @@ def _states(text: str) -> tuple[str, ...]:
     return states
 
 
+def _shadow(text: str) -> str:
+    words = {"0": "", "1": "look", "deliver": "deliver"}
+    if text not in words:
+        raise ValueError(f"must be 0, 1 (only look) or deliver (look, and fill the ERP), not {text!r}")
+    return words[text]
+
+
 def _zone(text: str) -> str:
     try:
         zoneinfo.ZoneInfo(text)
@@ -378,6 +392,10 @@ def load() -> Settings:
         feed_poll=read.parsed("FEED_POLL_SECONDS", 5.0, number(0.2, 3600)),
         feed_states=read.parsed("FEED_STATES", DEFAULT_FEED_STATES, _states),
         sweep=read.parsed("SWEEP_SECONDS", 10.0, number(0.2, 3600)),
+        order_scope=read.parsed("ORDER_SCOPE", Scope(), scope.parse),
+        shadow=read.parsed("SHADOW", "", _shadow),
+        reconcile=read.parsed("RECONCILE_SECONDS", 600.0, number(1, 86400)),
+        reconcile_min_age=read.parsed("RECONCILE_MIN_AGE_SECONDS", 600.0, number(0, 86400)),
         retry_horizon=read.parsed("RETRY_HORIZON_HOURS", 72.0, number(0.001, 24 * 30)) * 3600,
         worker_processes=read.parsed("WORKER_PROCESSES", os.cpu_count() or 1, whole(1, 256)),
         worker_concurrency=read.parsed("WORKER_CONCURRENCY", 64, whole(1, 1024)),

@@ -19,6 +19,11 @@ _WORDS = {
     "not_told": "VTEX says {}; the ERP need not be told",
     "told_canceled": "the ERP was told that VTEX says {}",
     "canceled_meanwhile": "VTEX says {} now, before handling began",
+    "not_ours": "not ours, so it is only acknowledged ({})",
+    "would_deliver": "shadow mode: the ERP would have been given it (VTEX's status was {})",
+    "would_handle": "shadow mode: VTEX would have been told that it is being handled {}",
+    "replay": "tried again by hand: {}",
+    "redeliver": "to be given to the ERP once more: {}",
     "retry": "did not work: {}",
     "park": "did not work, waiting longer: {}",
     "crash": "the worker that was at the {} step died or stalled",
@@ -35,7 +40,10 @@ _STEPS = {
 
 def sentences(record: Record, zone: str) -> list[str]:
     """The timeline, a line each, in the given time zone."""
-    return [f"{_clock(entry, zone)}  {_WORDS.get(entry.code, entry.code + ' {}').format(entry.detail).rstrip()}" for entry in record.timeline]
+    return [
+        f"{_clock(entry, zone)}  {_WORDS.get(entry.code, entry.code + ' {}').format(entry.detail).rstrip()}"
+        for entry in record.timeline
+    ]
 
 
 def next_thing(record: Record, now: float, paused: dict[str, dict[str, Any]]) -> str:

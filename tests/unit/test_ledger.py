@@ -806,7 +806,11 @@ def test_a_pause_is_told_once_and_keeps_its_first_reason(ledger, clock):
     since = clock.now
     clock.advance(5)
     assert not ledger.pause("vtex", "401 once more")
-    assert ledger.paused() == {"vtex": {"why": "401 / get order", "since": since}}
+    assert ledger.paused() == {"vtex": {"why": "401 / get order", "since": since, "by": ""}}
+    assert ledger.pause("vtex", "stock-taking", by="maria")
+    assert ledger.paused()["vtex"]["by"] == "maria"
+    assert not ledger.pause("vtex", "401 again")
+    assert ledger.paused()["vtex"]["why"] == "stock-taking"
     assert ledger.pause("erp", "no table")
     assert set(ledger.paused()) == {"vtex", "erp"}
     assert ledger.resume("vtex")
@@ -872,3 +876,45 @@ def test_how_many_orders_end_a_second(ledger, clock):
     assert ledger.finished_per_second() == pytest.approx(6 / 30)
     clock.advance(30)
     assert ledger.finished_per_second() == 0.0
+
+
+def test_what_ended_is_reopened_by_a_person_and_what_is_in_progress_is_not(ledger):
+    assert ledger.reopen("o-1", "replay", "maria") == "unknown"
+    ledger.observe([event("o-1")])
+    assert ledger.reopen("o-1", "replay", "maria") == "busy"
+    claim = ledger.claim("o-1", "download", "t1")
+    assert ledger.reopen("o-1", "redeliver", "maria") == "busy"
+    ledger.advance(claim, "dead", "dead", "400", error="400")
+    assert ledger.dead() == ["o-1"]
+    assert ledger.reopen("o-1", "redeliver", "maria") == "dead"
+    assert ledger.reopen("o-1", "replay", "maria: fixed it") == "open"
+    assert ledger.dead() == []
+    assert ledger.counts().dead == 0
+    claim = ledger.claim("o-1", "download", "t2")
+    assert claim.attempts == 1
+    assert ledger.delivering(claim)
+    ledger.advance(claim, "ack", "delivered", "handling", erp="has", told="order.ready")
+    ledger.settle_acks(ledger.take_acks())
+    assert ledger.reopen("o-1", "replay", "maria") == "finished"
+    assert ledger.delivered_since(0) == ["o-1"]
+    assert ledger.reopen("o-1", "redeliver", "maria: backup") == "open"
+    claim = ledger.claim("o-1", "download", "t3")
+    assert claim.redeliver
+    assert claim.told == ""
+    ledger.advance(claim, "ack", "delivered", "handling", erp="has", told="order.ready")
+    assert ledger.states(["o-1", "o-2"]) == ["done", None]
+    assert ledger.record("o-1").state == "done"
+
+
+def test_a_parked_order_is_tried_now(ledger):
+    ledger.observe([event("o-1")])
+    claim = ledger.claim("o-1", "download", "t1")
+    ledger.defer(claim, 3600, "503", park=True)
+    assert ledger.reopen("o-1", "replay", "maria") == "open"
+    assert ledger.counts().parked == 0
+    assert ledger.claim("o-1", "download", "t2").attempts == 1
+
+
+def test_a_trial_run_has_records_of_its_own(ledger, make_ledger):
+    ledger.observe([event("o-1")])
+    assert make_ledger(shadow=True).record("o-1") is None

@@ -3,6 +3,7 @@
 --       note code, note detail, patience, tombstone ttl, then field, value, field, value ...
 -- Returns 'lost' (the claim is not ours any more), 'again' (news came meanwhile: it is back at download),
 --         otherwise where the order is now: a step, or a state.
+local COUNTED = {delivered = 1, handled = 1, not_ours = 1, would_deliver = 1, would_handle = 1, told_canceled = 1}
 local id, token, to, code, detail = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local patience, ttl = tonumber(ARGV[6]), tonumber(ARGV[7])
 local key = order_key(id)
@@ -19,7 +20,9 @@ for i = 8, #ARGV, 2 do -- a dead order's own 'error' is one of these fields
 end
 redis.call('HSET', key, 'last', token, 'attempts', 0)
 note(key, code, detail)
-if code == 'delivered' or code == 'handled' then count(code) end
+if COUNTED[code] then count(code) end
+if code == 'delivered' then redis.call('ZADD', DELIVERED, seconds(now), id) end
+if code == 'delivered' or code == 'told_canceled' then redis.call('HDEL', key, 'redeliver') end
 
 if rec.again then
   if covers(rec.at, rec.again) then

@@ -9,6 +9,7 @@ local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 local function order_key(id) return P .. 'o:' .. id end
 local function handles_key(id) return P .. 'h:' .. id end
 local DUE, ACKS, COUNTS, STATS, DEAD = P .. 'due', P .. 'acks', P .. 'counts', P .. 'stats', P .. 'dead'
+local DELIVERED = P .. 'delivered' -- when the ERP got which order
 
 local function seconds(value) return string.format('%.3f', value) end
 
