@@ -39,7 +39,7 @@ FAULTS = FaultPlan.parse("5xx=0.04,lost=0.03,cut=0.02,html=0.01,truncated=0.01,4
 PATIENCE = 180.0
 WORKERS = 2
 #: How the names of our settings begin.
-_OURS = (
+OURS = (
     "VTEX_", "ERP_", "FEED_", "REDIS_", "DATA_DIR", "WORKER_", "FLOWER_", "RETRY_", "SWEEP_", "RECONCILE_",
     "HTTP_TIMEOUT", "TIMEZONE", "LOG_", "ACCOUNTS_", "ORDER_SCOPE", "SHADOW", "CHANGE_API", "WEB_", "HOOK_", "METRICS_",
 )  # fmt: skip
@@ -238,7 +238,7 @@ def _environment(folder: Path, vtex_url: str, flower_port: int) -> None:
     """The demo's settings, and none of the settings of a real store that may be lying around."""
     os.chdir(folder)  # a .env of the working directory does not count here
     for name in list(os.environ):
-        if name.startswith(_OURS):
+        if name.startswith(OURS):
             del os.environ[name]
     os.environ.update(
         VTEX_ACCOUNT="demostore",

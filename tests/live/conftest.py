@@ -26,10 +26,11 @@ class Processes:
         self.folder = folder
         self.running: list[subprocess.Popen[bytes]] = []
 
-    def start(self, argv, *, env=None, **options) -> subprocess.Popen[bytes]:
+    def start(self, argv, *, env=None, inherit=True, **options) -> subprocess.Popen[bytes]:
         folder = str(ROOT)
         path = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
-        environment = {**os.environ, "PYTHONPATH": path, **(env or {})}
+        environment = {**os.environ, "PYTHONPATH": path} if inherit else {}
+        environment |= env or {}
         with self._file(len(self.running)).open("wb") as output:
             process = subprocess.Popen(
                 [str(part) for part in argv],
