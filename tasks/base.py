@@ -14,9 +14,10 @@ from typing import Any
 
 import kombu.exceptions
 import redis
-from celery import Celery, Task, chain
+from celery import Task
 
 from workers import errors, runtime, telemetry
+from workers.dispatch import CHAIN, enqueue
 from workers.erp.sink import Delivery
 from workers.ledger import DEAD, DOWNLOAD, START_HANDLING, Claim, Refusal
 from workers.policy import CRASH_LIMIT, Bury, Decision, Park, Pause, Retry
@@ -32,16 +33,6 @@ _rng = random.Random()
 
 #: What Redis being away, or a lease being lost, looks like.
 BROKER_TROUBLE = (redis.RedisError, kombu.exceptions.OperationalError)
-
-
-#: The steps that are tasks, in their order: what a chain is made of.
-CHAIN = {DOWNLOAD: "orders.download", START_HANDLING: "orders.start_handling"}
-
-
-def enqueue(app: Celery, account: str, order_id: str, step: str = DOWNLOAD) -> None:
-    """Send one order on its way, from a step on: ``chain(download, start_handling)`` or its rest."""
-    names = list(CHAIN.values())[list(CHAIN).index(step) :]
-    chain(*(app.tasks[name].si(account=account, order_id=order_id) for name in names)).apply_async()
 
 
 class ClaimLost(Exception):
@@ -167,7 +158,7 @@ class Step(Task):  # type: ignore[misc]
         self._stop_chain()
         step = DOWNLOAD if where == "again" else where
         if step in CHAIN:
-            enqueue(self.app, link.account.name, claim.order_id, step)
+            enqueue(link.account.name, claim.order_id, step)
 
     def _failed(self, link: Link, claim: Claim, error: Exception) -> None:
         if not isinstance(error, errors.OrderLinkError):

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
-from tasks.base import Tick, enqueue
+from tasks.base import Tick
 from workers import errors, runtime, telemetry
 from workers.app import app
+from workers.dispatch import enqueue
 from workers.runtime import IO_THREADS, Link, Runtime
 from workers.vtex.client import FeedNotConfigured
 from workers.vtex.schemas import Event
@@ -39,6 +40,7 @@ def poll(link: Link) -> None:
     with link.ledger.alone("poll", LEASE_SECONDS) as renew:
         if renew is None:
             return
+        link.ledger.remember("polled", link.ledger.now())
         try:
             if _works(link):
                 drain(runtime.current(), link, renew)
@@ -114,7 +116,7 @@ def fan_out(link: Link, events: list[Event]) -> None:
     verdicts = link.ledger.observe(events)
     for event, verdict in zip(events, verdicts, strict=True):
         if verdict in ("new", "again"):
-            enqueue(app, link.account.name, event.order_id)
+            enqueue(link.account.name, event.order_id)
 
 
 def _set_aside(link: Link, items: Iterable[dict[str, Any]]) -> None:

@@ -6,18 +6,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from tasks.base import Tick, enqueue
+from tasks.base import Tick
 from workers import errors, runtime, telemetry
 from workers.app import HANDLING, ORDERS, app
-from workers.reconcile import Gap, sort_out, waiting_orders
+from workers.dispatch import enqueue
+from workers.reconcile import LOOK_BACK, close_gap
 from workers.runtime import Link
-from workers.vtex.schemas import Event
 
 log = telemetry.get(__name__)
 
 LEASE_SECONDS = 60.0
-#: How far back waiting orders are looked for. VTEX cancels what nobody handles long before.
-LOOK_BACK = timedelta(days=60)
 
 
 @app.task(name="upkeep.sweep", base=Tick)
@@ -50,31 +48,12 @@ def reconcile(link: Link) -> None:
             log.warning("reconciled", taken_in=len(gap.missing), dead_but_waiting=len(gap.dead))
 
 
-def close_gap(
-    link: Link, since: datetime, until: datetime, step: Callable[[], object], *, dry_run: bool = False
-) -> Gap:
-    """Compare what waits at VTEX with the ledger and, unless ``dry_run``, take in what is missing.
-
-    ``step`` is called after each page of the list.
-    """
-    gap = Gap()
-    for ids in waiting_orders(link.vtex, since, until):
-        fresh = sort_out(gap, ids, link.ledger.states(ids))
-        if fresh and not dry_run:
-            events = [Event("", "", order_id, "waits at VTEX", None, "") for order_id in fresh]
-            for order_id, verdict in zip(fresh, link.ledger.observe(events), strict=True):
-                if verdict in ("new", "again"):
-                    enqueue(app, link.account.name, order_id)
-        step()
-    return gap
-
-
 def _sweep(link: Link, renew: Callable[[], object]) -> None:
     total = 0
     backlog = _queues_hold_all(link)
     while found := link.ledger.due(backlog=backlog):
         for order_id, step in found:
-            enqueue(app, link.account.name, order_id, step)
+            enqueue(link.account.name, order_id, step)
         total += len(found)
         renew()
     if total:

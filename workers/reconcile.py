@@ -6,13 +6,18 @@ so what it says is only a reason to look (VTEX's orders API reference).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from workers.dispatch import enqueue
+from workers.runtime import Link
 from workers.vtex.client import LARGEST_PAGE, LAST_PAGE, Vtex
+from workers.vtex.schemas import Event
 from workers.vtex.states import READY_FOR_HANDLING
 
+#: How far back waiting orders are looked for. VTEX cancels what nobody handles long before.
+LOOK_BACK = timedelta(days=60)
 #: A window is not halved below this; 3,000 waiting orders in a minute would have to be read in two goes.
 SHORTEST_WINDOW = timedelta(minutes=1)
 _CAP = LARGEST_PAGE * LAST_PAGE
@@ -27,6 +32,25 @@ class Gap:
     dead: list[str] = field(default_factory=list)  # given up here: a person must decide
     in_progress: int = 0
     listed_late: int = 0  # finished here; the list has not caught up, or somebody set them back
+
+
+def close_gap(
+    link: Link, since: datetime, until: datetime, step: Callable[[], object], *, dry_run: bool = False
+) -> Gap:
+    """Compare what waits at VTEX with the ledger and, unless ``dry_run``, take in what is missing.
+
+    ``step`` is called after each page of the list.
+    """
+    gap = Gap()
+    for ids in waiting_orders(link.vtex, since, until):
+        fresh = sort_out(gap, ids, link.ledger.states(ids))
+        if fresh and not dry_run:
+            events = [Event("", "", order_id, "waits at VTEX", None, "") for order_id in fresh]
+            for order_id, verdict in zip(fresh, link.ledger.observe(events), strict=True):
+                if verdict in ("new", "again"):
+                    enqueue(link.account.name, order_id)
+        step()
+    return gap
 
 
 def waiting_orders(vtex: Vtex, since: datetime, until: datetime) -> Iterator[list[str]]:

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from workers.cli import feed, look, run, trial
+from workers.cli import feed, look, operate, run, trial
 
 
 class _Console(click.Group):
@@ -31,7 +31,14 @@ for command in (
     run.up,
     look.status,
     look.order,
+    operate.check,
     feed.feed,
+    operate.dead,
+    operate.replay,
+    operate.reconcile,
+    operate.redeliver,
+    operate.pause,
+    operate.resume,
     run.worker,
     run.beat,
     run.flower,

@@ -42,7 +42,17 @@ def status(account: str | None, *, as_json: bool) -> None:
         f"workers  {document['workers']}" + ("" if document["workers"] else ": nobody works (vtexorders up)")
     )
     for scope, pause in document["paused"].items():
-        click.echo(f"PAUSED   {'VTEX' if scope == 'vtex' else 'ERP'}: {pause['why']}")
+        who = f" (by {pause['by']}; vtexorders resume)" if pause.get("by") else ""
+        click.echo(f"PAUSED   {'VTEX' if scope == 'vtex' else 'ERP'}: {pause['why']}{who}")
+    if document["shadow"]:
+        totals = document["totals"]
+        click.echo("SHADOW   nothing is changed at VTEX; without it, so far:")
+        given, would = totals.get("delivered", 0), totals.get("would_deliver", 0)
+        click.echo(
+            f"         {given + would} orders given to the ERP" + (f" ({given} really were)" if given else "")
+        )
+        click.echo(f"         {totals.get('would_handle', 0)} orders would have been put into handling")
+        click.echo(f"         {totals.get('not_ours', 0)} orders are not ours and would only be acknowledged")
 
 
 def _status(loaded: Settings, account: Account) -> dict[str, Any]:
@@ -53,7 +63,7 @@ def _status(loaded: Settings, account: Account) -> dict[str, Any]:
 
     client = connect(str(loaded.redis_url))
     try:
-        ledger = Ledger(client, account.name)
+        ledger = Ledger(client, account.name, shadow=bool(loaded.shadow))
         with client.pipeline(transaction=False) as pipe:
             for name in QUEUES:
                 pipe.llen(name)
@@ -67,6 +77,7 @@ def _status(loaded: Settings, account: Account) -> dict[str, Any]:
             "feed": _feed(loaded, account),
             "uncommitted": ledger.waiting_acks(),
             "paused": ledger.paused(),
+            "shadow": loaded.shadow,
             "workers": len(heartbeat.living(client)),
             "totals": ledger.stats(),
         }
@@ -103,7 +114,7 @@ def order(order_id: str, account: str | None, *, as_json: bool) -> None:
     loaded = with_redis(the_settings())
     client = connect(str(loaded.redis_url))
     try:
-        ledger = Ledger(client, choose(loaded, account).name)
+        ledger = Ledger(client, choose(loaded, account).name, shadow=bool(loaded.shadow))
         record, now, paused = ledger.record(order_id.strip()), ledger.now(), ledger.paused()
     finally:
         client.close()

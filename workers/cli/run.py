@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import warnings
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from workers.cli.setting_up import the_settings, with_redis
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from workers.embedded import Embedded
     from workers.settings import Settings
 
 #: Seconds that other processes give the one that starts the embedded Valkey.
@@ -158,7 +160,9 @@ def flower() -> None:
         os.environ["FLOWER_BASIC_AUTH"] = auth  # not an argument: those show in the list of processes
     address = os.environ.get("FLOWER_ADDRESS") or ("0.0.0.0" if auth else "127.0.0.1")  # noqa: S104 - with a password
     columns = "name,kwargs,state,received,started,runtime,worker,uuid"  # kwargs: where the order id is
-    app.start(["flower", f"--address={address}", f"--port={loaded.flower_port}", f"--tasks_columns={columns}"])
+    app.start(
+        ["flower", f"--address={address}", f"--port={loaded.flower_port}", f"--tasks_columns={columns}"]
+    )
 
 
 @contextlib.contextmanager
@@ -169,13 +173,30 @@ def _redis_or_own(loaded: Settings) -> Iterator[Settings]:
     if loaded.redis_url or embedded.find(loaded.data_dir):
         yield with_redis(loaded)
         return
+    valkey = embedded.Embedded(loaded.data_dir)
     try:
-        valkey = embedded.Embedded(loaded.data_dir)
         valkey.start()
     except embedded.DataDirInUse:
         yield with_redis(loaded, patience=START_PATIENCE)
         return
+    ended = threading.Event()
+    keeper = threading.Thread(target=_keep_alive, args=(valkey, ended), name="valkey", daemon=True)
+    keeper.start()
     try:
         yield with_redis(loaded, valkey.url)
     finally:
+        ended.set()
+        keeper.join()
         valkey.stop()
+
+
+def _keep_alive(valkey: Embedded, ended: threading.Event) -> None:
+    """Start the server again if it dies: same address, same data."""
+    from workers.embedded import EmbeddedError
+
+    while not ended.wait(1.0):
+        if not valkey.alive():
+            try:
+                valkey.restart()
+            except EmbeddedError as error:
+                click.echo(str(error), err=True)

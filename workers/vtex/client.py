@@ -97,6 +97,8 @@ class Vtex:
         self._headers = _headers(account)
         self._post_headers = self._headers.copy()
         self._post_headers["Content-Length"] = "0"
+        #: The Date of VTEX's last answer, as it was sent.
+        self.server_date: str | None = None
 
     def __repr__(self) -> str:
         return f"<Vtex {self._account.name}>"
@@ -236,6 +238,7 @@ class Vtex:
         try:
             answer = self._transport.exchange(host, endpoint.method, target, headers, content)
             status = answer.status
+            self.server_date = answer.headers.get("Date")
             failure = failure_of(endpoint, about, answer, self._account)
         except NoAnswer as no_answer:
             failure = unanswered(endpoint, about, no_answer)
