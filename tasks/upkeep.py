@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -61,10 +62,13 @@ def _sweep(link: Link, renew: Callable[[], object]) -> None:
 
 
 def _queues_hold_all(link: Link) -> bool:
-    """A long queue is not a loss: as many messages as open orders means that none is missing."""
+    """A long queue is not a loss: as many messages as open orders means that none is missing.
+
+    What a worker fetched long ago does not count: that worker died with it.
+    """
     with link.ledger.redis.pipeline(transaction=False) as pipe:
         pipe.llen(ORDERS)
         pipe.llen(HANDLING)
-        pipe.hlen("unacked")
+        pipe.zcount("unacked_index", time.time() - link.ledger.patience, "+inf")
         messages = sum(cast("list[int]", pipe.execute()))
     return messages >= link.ledger.counts().open - link.ledger.waiting_acks()
