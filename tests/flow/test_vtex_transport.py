@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from workers.errors import NotFound, OrderLinkError, OutcomeUnknown, Unavailable
+from workers.net import transport
 from workers.settings import Account, Secret
-from workers.vtex import transport
 from workers.vtex.client import Vtex
 
 KEY, TOKEN = "canary-key-7d1", "canary-token-9f2"

@@ -6,13 +6,9 @@ readable answer may have.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from workers.errors import (
     AccessDenied,
@@ -24,17 +20,15 @@ from workers.errors import (
     Rejected,
     Unavailable,
 )
+from workers.net.words import clean, pointed_to, retry_after
 from workers.vtex.schemas import load_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from workers.net.transport import Answer, NoAnswer
     from workers.settings import Account
-    from workers.vtex.transport import Answer, NoAnswer
 
 _SUCCESS, _REDIRECT, _CLIENT_ERROR = 2, 3, 4  # the first digit of a status
 _CLIENT_ERRORS_TO_REPEAT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
-_LONGEST_WAIT = 3600.0  # a Retry-After beyond it is an accident, and would stop a store for good
 _NOT_FOLLOWED = (
     "; not followed, the credentials would go there. Check VTEX_ACCOUNT, VTEX_ENVIRONMENT and VTEX_BASE_URL"
 )
@@ -61,14 +55,16 @@ def failure_of(  # noqa: PLR0911 (one ladder, read from top to bottom)
     endpoint: Endpoint, about: str, answer: Answer, account: Account
 ) -> OrderLinkError | None:
     """What an answer means; None if it is a success."""
-    status, kind, after = answer.status, answer.status // 100, _retry_after(answer.headers)
+    status, kind, after = answer.status, answer.status // 100, retry_after(answer.headers)
     call = _name(endpoint, about)
     if kind == _SUCCESS:
         return _doubt(endpoint, call, answer)
     code, said = _vtex_error(answer, account)
     heard = f"{call}: VTEX answered {status}" + (f" {code}" if code else "") + (f" ({said})" if said else "")
     if kind == _REDIRECT:
-        return Unavailable(f"{heard} and points to {_pointed_to(answer)}{_NOT_FOLLOWED}", status=status)
+        return Unavailable(
+            f"{heard} and points to {pointed_to(answer.headers)}{_NOT_FOLLOWED}", status=status
+        )
     if status == HTTPStatus.UNAUTHORIZED:
         return AccessDenied(
             f"{heard}: VTEX_APP_KEY and VTEX_APP_TOKEN are not valid for it", status=status, code=code
@@ -147,44 +143,11 @@ def _vtex_error(answer: Answer, account: Account) -> tuple[str | None, str]:
         body = load_json(answer.body.decode("utf-8-sig"))
     except ValueError:
         return None, ""
+    hidden = account.app_key.reveal(), account.app_token.reveal()
     if isinstance(body, list) and body:
         body = body[0]
     error = body.get("error", body) if isinstance(body, dict) else body
     if not isinstance(error, dict):
-        return None, _clean(error, account, 200)
+        return None, clean(error, hidden, 200)
     lowered = {str(key).lower(): value for key, value in error.items()}
-    return _clean(lowered.get("code"), account, 40) or None, _clean(lowered.get("message"), account, 200)
-
-
-def _clean(value: object, account: Account, longest: int) -> str:
-    """A text fit for one line of a log: short, printable, and without our credentials if it echoes them."""
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        return ""
-    text = str(value)[:10_000]
-    for secret in (account.app_key, account.app_token):
-        if secret:
-            text = text.replace(secret.reveal(), "***")
-    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
-def _pointed_to(answer: Answer) -> str:
-    """The host alone of a redirect: the rest of its address may hold anything."""
-    try:
-        host = urlsplit(answer.headers.get("Location", "")).hostname or ""
-    except ValueError:
-        host = ""
-    return host if re.fullmatch(r"[A-Za-z0-9.-]{1,100}", host) else "another address"
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Retry-After in seconds from now, given as seconds or as a date; None if absent or garbage."""
-    text = headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", text):
-        return min(float(text), _LONGEST_WAIT)
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), _LONGEST_WAIT)
+    return clean(lowered.get("code"), hidden, 40) or None, clean(lowered.get("message"), hidden, 200)

@@ -10,11 +10,11 @@ import json
 import time
 from datetime import UTC, datetime
 from http import HTTPStatus
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from workers.errors import Invalid, NotFound, OrderLinkError
+from workers.net.transport import Answer, HiddenHeaders, NoAnswer, Transport, user_agent
 from workers.vtex.answers import Endpoint, failure_of, json_of, text_of, unanswered
 from workers.vtex.schemas import (
     Event,
@@ -27,7 +27,6 @@ from workers.vtex.schemas import (
     load_order_page,
 )
 from workers.vtex.states import FEED_FILTER_STATES
-from workers.vtex.transport import Answer, HiddenHeaders, NoAnswer, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -71,7 +70,7 @@ _LIST = Endpoint("list_orders", "list orders", "GET", "List Orders")
 class Vtex:
     """One VTEX account. Shared by all threads of a process.
 
-    ``timeout`` is in seconds (see :class:`~workers.vtex.transport.Transport`).
+    ``timeout`` is in seconds (see :class:`~workers.net.transport.Transport`).
     ``pace(endpoint)`` is asked before each call and may raise :class:`~workers.errors.RateLimited`.
     ``observe(endpoint, status, seconds)`` is told after each call; status is None if nothing was answered.
     An endpoint's name is its method's name.
@@ -254,10 +253,6 @@ def _headers(account: Account) -> HiddenHeaders:
     key, token = account.app_key.reveal(), account.app_token.reveal()
     if not (key + token).isascii() or not (key + token).isprintable():
         raise Invalid("VTEX_APP_KEY or VTEX_APP_TOKEN has characters that cannot be sent in a header")
-    try:
-        release = version("vtex-order-workers")
-    except PackageNotFoundError:  # run from a checkout
-        release = "0"
     return HiddenHeaders(
         {
             "X-VTEX-API-AppKey": key,
@@ -265,7 +260,7 @@ def _headers(account: Account) -> HiddenHeaders:
             "Accept": "application/json",
             "Accept-Encoding": "gzip, deflate",
             "Content-Type": "application/json",
-            "User-Agent": f"vtex-order-workers/{release}",
+            "User-Agent": user_agent(),
         }
     )
 

@@ -12,14 +12,17 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies
 
-from workers.vtex.bounded import SILENCES, BoundedAdapter
+from workers.net.bounded import SILENCES, BoundedAdapter
+from workers.settings import LOOPBACK_HOSTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,6 +33,14 @@ _PIECE = 2**18
 _LONGEST_CONNECT = 5.0
 _FIRST_ERROR_STATUS = 300
 _TIMEOUTS = (urllib3.exceptions.ReadTimeoutError, requests.ReadTimeout, TimeoutError)
+
+
+def user_agent() -> str:
+    """How we introduce ourselves."""
+    try:
+        return f"vtex-order-workers/{version('vtex-order-workers')}"
+    except PackageNotFoundError:  # run from a checkout
+        return "vtex-order-workers/0"
 
 
 class NoAnswer(Exception):
@@ -63,17 +74,26 @@ class HiddenHeaders(CaseInsensitiveDict[str]):
 
 
 class Transport:
-    """Connections to VTEX's hosts, shared by all threads of a process.
+    """Connections to a few hosts, shared by all threads of a process.
 
     ``timeout`` (seconds) is how long the other side may stay silent; a whole answer may take twice that.
-    A session that is handed in (by a test) brings its own connections.
+    ``largest`` (bytes) bounds the body of a success. A session that is handed in (by a test) brings its own
+    connections.
     """
 
-    def __init__(self, *, timeout: float, pool: int, session: requests.Session | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        timeout: float,
+        pool: int,
+        largest: int | None = None,
+        session: requests.Session | None = None,
+    ) -> None:
         self._owned = session is None
         self._session = session or _new_session(pool)
         self._timeout: tuple[float, float] = (min(timeout, _LONGEST_CONNECT), timeout)
         self._deadline = SILENCES * timeout
+        self._largest = largest
         self._proxies: dict[str, dict[str, str]] = {}
         self._verify = _ca_bundle()
 
@@ -82,7 +102,8 @@ class Transport:
 
     def prepare(self, host: str) -> None:
         """Read the proxy settings for that base address, once: each reading costs more than a call."""
-        self._proxies[host] = get_environ_proxies(host)
+        local = urlsplit(host).hostname in LOOPBACK_HOSTS  # where a proxy would look at its own machine
+        self._proxies[host] = {} if local else get_environ_proxies(host)
 
     def exchange(
         self, host: str, method: str, target: str, headers: HiddenHeaders, body: bytes | None
@@ -92,7 +113,9 @@ class Transport:
         response = self._send(host, method, target, headers, body)
         if isinstance(response, NoAnswer):
             raise response  # not where it was caught: the caught error carries the request and its headers
-        limit = LARGEST_BODY if response.status_code < _FIRST_ERROR_STATUS else LARGEST_ERROR_BODY
+        limit = LARGEST_ERROR_BODY
+        if response.status_code < _FIRST_ERROR_STATUS:
+            limit = self._largest or LARGEST_BODY
         content, problem = _read(response, limit, deadline)
         return Answer(response.status_code, response.headers, content, problem)
 

@@ -1,0 +1,1 @@
+"""HTTP as it is spoken to both of our neighbours, VTEX and an ERP."""

@@ -1,0 +1,49 @@
+"""What can be read out of anybody's answer: its words, fit for a log, and what its headers say."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_LONGEST_WAIT = 3600.0  # a Retry-After beyond it is an accident, and would stop a store for good
+_MOST_READ = 10_000
+
+
+def clean(value: object, hidden: Iterable[str], longest: int) -> str:
+    """A text fit for one line of a log: short, printable, and without what must stay hidden if it echoes that."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return ""
+    text = str(value)[:_MOST_READ]
+    for secret in hidden:
+        if secret:
+            text = text.replace(secret, "***")
+    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def pointed_to(headers: Mapping[str, str]) -> str:
+    """The host alone of a redirect: the rest of its address may hold anything."""
+    try:
+        host = urlsplit(headers.get("Location", "")).hostname or ""
+    except ValueError:
+        host = ""
+    return host if re.fullmatch(r"[A-Za-z0-9.-]{1,100}", host) else "another address"
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Retry-After in seconds from now, given as seconds or as a date; None if absent or garbage."""
+    text = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", text):
+        return min(float(text), _LONGEST_WAIT)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), _LONGEST_WAIT)
