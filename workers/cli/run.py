@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import threading
@@ -108,6 +109,8 @@ def worker(queues: str | None, name: str) -> None:
     """Run one worker process (the Procfile and pods do)."""
     loaded = the_settings()
     with _redis_or_own(loaded):
+        from celery.apps import worker as celery_worker
+        from celery.exceptions import CPendingDeprecationWarning
         from celery.platforms import SecurityWarning
 
         from workers.app import QUEUES, app
@@ -118,9 +121,12 @@ def worker(queues: str | None, name: str) -> None:
             raise click.UsageError(f"no such queue: {', '.join(wrong)} (there are {', '.join(QUEUES)})")
         # in our order, not in the one given: what is under way ends before new work begins
         names = ",".join(queue for queue in QUEUES if queue in chosen)
-        warnings.filterwarnings(
-            "ignore", category=SecurityWarning
-        )  # root in a container is the operator's choice
+        for category in (
+            SecurityWarning,  # root in a container is the operator's choice
+            CPendingDeprecationWarning,  # that tasks go on while Redis is away is ours
+        ):
+            warnings.filterwarnings("ignore", category=category)
+        celery_worker.safe_say = lambda *_: None  # our own line says that it stops, in the form of the log
         app.worker_main(
             [
                 "--quiet",
@@ -141,7 +147,7 @@ def beat() -> None:
     with_redis(the_settings(), patience=START_PATIENCE)
     from workers.app import app
 
-    app.start(["beat", "--pidfile="])
+    app.start(["--quiet", "beat", "--pidfile="])
 
 
 @click.command()
@@ -160,9 +166,17 @@ def flower() -> None:
         os.environ["FLOWER_BASIC_AUTH"] = auth  # not an argument: those show in the list of processes
     address = os.environ.get("FLOWER_ADDRESS") or ("0.0.0.0" if auth else "127.0.0.1")  # noqa: S104 - with a password
     columns = "name,kwargs,state,received,started,runtime,worker,uuid"  # kwargs: where the order id is
-    app.start(
-        ["flower", f"--address={address}", f"--port={loaded.flower_port}", f"--tasks_columns={columns}"]
-    )
+    try:
+        app.start(
+            ["flower", f"--address={address}", f"--port={loaded.flower_port}", f"--tasks_columns={columns}"]
+        )
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        what = "is taken by another program" if error.errno == errno.EADDRINUSE else "is not for this user"
+        raise click.ClickException(
+            f"port {loaded.flower_port} {what}: set FLOWER_PORT to another one"
+        ) from None
 
 
 @contextlib.contextmanager
