@@ -11,7 +11,7 @@ from aiohttp import web
 from workers.sandbox.answers import answer, raw, refusal
 from workers.sandbox.feed import MAX_LOT
 from workers.sandbox.listing import BadQueryError, list_orders
-from workers.sandbox.store import UnknownOrderError, WrongStateError
+from workers.sandbox.store import WrongStateError
 from workers.sandbox.subscription import MixedFilterError, Subscription
 
 if TYPE_CHECKING:
@@ -115,17 +115,12 @@ class Api:
 
     async def get_order(self, request: web.Request) -> web.Response:
         """Answer with the whole order."""
-        try:
-            return raw(self._world.store.render(self._world.store.get(request.match_info["orderId"])))
-        except UnknownOrderError:
-            return _no_order()
+        return raw(self._world.store.render(self._world.store.get(request.match_info["orderId"])))
 
     async def start_handling(self, request: web.Request) -> web.Response:
         """Tell that the order is being prepared."""
         try:
             self._world.store.start_handling(request.match_info["orderId"])
-        except UnknownOrderError:
-            return _no_order()
         except WrongStateError as error:
             return refusal(409, "OMS003", str(error))
         return web.Response(status=HTTPStatus.NO_CONTENT)
@@ -140,7 +135,3 @@ async def _json(request: web.Request) -> Any:
 
 def _no_feed() -> web.Response:
     return refusal(404, "1", "Feed not found")
-
-
-def _no_order() -> web.Response:
-    return refusal(404, "OMS004", "Order not found")

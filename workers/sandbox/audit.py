@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from workers.sandbox.faults import Faults
     from workers.sandbox.feed import Committed, FeedQueue
     from workers.sandbox.gate import Gate
+    from workers.sandbox.hook import Hook
     from workers.sandbox.store import Order, Store
+    from workers.sandbox.watch import Watch
 
 _LISTED = 100
 
@@ -21,7 +23,9 @@ _LISTED = 100
 class Audit:
     """Watches commits, and adds up the rest when asked."""
 
-    def __init__(self, store: Store, queue: FeedQueue, faults: Faults, gate: Gate) -> None:
+    def __init__(
+        self, store: Store, queue: FeedQueue, faults: Faults, gate: Gate, *, watch: Watch, hook: Hook
+    ) -> None:
         self.early: Counter[str] = Counter()
         self.committed: Counter[str] = Counter()
         self.stale_commits = 0
@@ -30,6 +34,8 @@ class Audit:
         self._queue = queue
         self._faults = faults
         self._gate = gate
+        self._watch = watch
+        self._hook = hook
 
     def note_commit(self, result: Committed) -> None:
         """Judge a commit: a ready-for-handling event may only go once start-handling had its effect."""
@@ -51,6 +57,8 @@ class Audit:
             "eventsCommitted": self.committed[order.order_id],
             "eventsPending": self._queue.pending.get(order.order_id, 0),
             "earlyCommits": self.early[order.order_id],
+            "invoiceCount": len(order.outbound.packages) if order.outbound else 0,
+            "changeCount": len(order.outbound.changes) + len(order.outbound.legacy) if order.outbound else 0,
         }
 
     def report(self, *, per_order: bool = True) -> dict[str, Any]:
@@ -83,6 +91,10 @@ class Audit:
             # Ready, and no event is left to say so: only reconciliation finds these.
             "stranded": len(stranded),
             "stranded_orders": _ids(stranded),
+            **_effects(orders),
+            # What no client may do to an order, and what deserves a look; ``watch.py`` says what each means.
+            **self._watch.report(),
+            "hook": self._hook.report(),
             "faults": {kind: count for kind, count in self._faults.given.items() if count},
             "calls": calls["total"],
             "calls_by_route": calls["by_route"],
@@ -94,6 +106,23 @@ class Audit:
         if per_order:
             report["per_order"] = {order.order_id: self.order(order) for order in orders}
         return report
+
+
+def _effects(orders: Iterable[Order]) -> dict[str, int]:
+    """Add up what the outbound calls did."""
+    touched = [order.outbound for order in orders if order.outbound is not None]
+    packages = [package for outbound in touched for package in outbound.packages]
+    changes = [change for outbound in touched for change in outbound.changes]
+    return {
+        "invoices": sum(package.form.kind == "Output" for package in packages),
+        "return_invoices": sum(package.form.kind == "Input" for package in packages),
+        "refunds": sum(package.refunded for package in packages),
+        "tracking_updates": sum(package.updates for package in packages),
+        "cancellations": sum(outbound.cancellation is not None for outbound in touched),
+        "changes_done": sum(change.status == "done" for change in changes),
+        "changes_canceled": sum(change.status == "canceled" for change in changes),
+        "changes_v1": sum(len(outbound.legacy) for outbound in touched),
+    }
 
 
 def _ids(orders: Iterable[Order]) -> list[str]:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from workers.sandbox.answers import answer, refusal
+from workers.sandbox.dossier import dossier
 from workers.sandbox.faults import FaultPlan
+from workers.sandbox.refused import Refused
 from workers.sandbox.store import UnknownOrderError
 from workers.sandbox.subscription import Subscription
-from workers.vtex.states import READY_FOR_HANDLING
+from workers.vtex.states import CANCELLATION_REQUESTED, READY_FOR_HANDLING
 
 if TYPE_CHECKING:
     from workers.sandbox.world import World
@@ -32,6 +34,8 @@ class Control:
             web.post("/_sandbox/orders", self.create),
             web.get("/_sandbox/state/{orderId}", self.state),
             web.post("/_sandbox/orders/{orderId}/status", self.move),
+            web.post("/_sandbox/orders/{orderId}/confirmation", self.expect_confirmation),
+            web.post("/_sandbox/changes", self.script_changes),
             web.post("/_sandbox/faults", self.faults),
             web.post("/_sandbox/credentials", self.credentials),
             web.post("/_sandbox/feed", self.feed),
@@ -52,7 +56,7 @@ class Control:
         return answer([self._world.audit.order(order) for order in self._world.store])
 
     async def create(self, request: web.Request) -> web.Response:
-        """Create ``count`` orders; a state of null makes them incomplete."""
+        """Create ``count`` orders; a state of null makes them incomplete, an ``origin`` may be Chain."""
         body = await _body(request)
         made = [
             self._world.store.create(
@@ -60,27 +64,38 @@ class Control:
                 items=body.get("items"),
                 age=float(body.get("age", 0)),
                 advance=body.get("advance"),
-            ).order_id
+            )
             for _ in range(int(body.get("count", 1)))
         ]
-        return answer({"ids": made})
+        for order in made if "origin" in body else ():
+            self._world.store.touch(order, origin=body["origin"])
+        return answer({"ids": [order.order_id for order in made]})
 
     async def state(self, request: web.Request) -> web.Response:
         """Show one order's facts."""
-        try:
-            return answer(self._world.audit.order(self._world.store.get(request.match_info["orderId"])))
-        except UnknownOrderError:
-            return refusal(404, "1", "Order not found")
+        return answer(dossier(self._world, self._world.store.get(request.match_info["orderId"])))
 
     async def move(self, request: web.Request) -> web.Response:
-        """Force an order into a state."""
+        """Force an order into a state; a cancellation request is then the shopper's, with a ``reason``."""
         body = await _body(request)
-        try:
-            order = self._world.store.get(request.match_info["orderId"])
-        except UnknownOrderError:
-            return refusal(404, "1", "Order not found")
-        self._world.store.move(order, body["status"])
+        order = self._world.store.get(request.match_info["orderId"])
+        status = body["status"]
+        if status in CANCELLATION_REQUESTED:
+            self._world.cancellations.request(order, body.get("reason"), by_user=True, status=status)
+        else:
+            self._world.store.move(order, status)
         return answer(self._world.audit.order(order))
+
+    async def expect_confirmation(self, request: web.Request) -> web.Response:
+        """Announce that the next cancel call means to confirm a request: it is no accident."""
+        order = self._world.store.get(request.match_info["orderId"])
+        self._world.store.outbound(order).confirmation_expected = True
+        return answer({})
+
+    async def script_changes(self, request: web.Request) -> web.Response:
+        """Cancel coming changes: ``{"reason": …, "order": …, "times": 1, "system": false, "hang": false}``."""
+        self._world.changes.script(**await _body(request))
+        return answer({})
 
     async def faults(self, request: web.Request) -> web.Response:
         """Change the fault plan: ``{"faults": text or fields}``; ``{"script": [...]}`` fails chosen calls."""
@@ -121,9 +136,13 @@ async def _body(request: web.Request) -> dict[str, Any]:
 
 @web.middleware
 async def explain(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Answer a wrong control call with the reason instead of a stack trace."""
+    """Answer what is refused with the reason, and a wrong control call instead of a stack trace."""
     try:
         response: web.StreamResponse = await handler(request)
+    except Refused as error:
+        return refusal(error.status, error.code, error.message)
+    except UnknownOrderError:
+        return refusal(404, "OMS004", "Order not found")
     except (ValueError, TypeError, KeyError) as error:
         if not request.path.startswith("/_sandbox/"):
             raise

@@ -8,7 +8,7 @@ from workers.sandbox.catalog import PAYMENTS, PLACES
 from workers.sandbox.clock import stamp
 from workers.sandbox.lines import item, metadata
 from workers.sandbox.machine import ALLOWS_CANCELLATION, ALLOWS_CHANGES, DESCRIPTIONS
-from workers.sandbox.orders import facts, guid, identifier, sequence
+from workers.sandbox.orders import guid, identifier, sequence
 from workers.sandbox.shipping import shipping
 
 if TYPE_CHECKING:
@@ -31,13 +31,12 @@ _STORE = {
 }
 
 
-def document(account: str, seed: int, order: Order) -> dict[str, Any]:
+def document(account: str, seed: int, order: Order, known: Facts) -> dict[str, Any]:
     """Write the whole order as get-order answers it."""
-    known = facts(seed, order.index, order.items)
     group = order.order_id[:-3]
     affiliated = bool(known.affiliate)
     created = stamp(order.created, "+00:00")
-    items = [item(seed, order, number, line) for number, line in enumerate(known.lines)]
+    items = [item(seed, order, line) for line in known.lines]
     written: dict[str, Any] = {
         "orderId": order.order_id,
         "sequence": sequence(order.index),
@@ -65,7 +64,7 @@ def document(account: str, seed: int, order: Order) -> dict[str, Any]:
         "allowEdition": order.status in ALLOWS_CHANGES,
         "isCheckedIn": False,
         "authorizedDate": None if order.authorized is None else stamp(order.authorized, "+00:00"),
-        "invoicedDate": None,
+        "invoicedDate": None if order.invoiced is None else stamp(order.invoiced, "+00:00"),
         "cancelReason": None,
         "checkedInPickupPointId": None,
         "totals": _totals(known),
@@ -113,12 +112,15 @@ def document(account: str, seed: int, order: Order) -> dict[str, Any]:
 def _totals(known: Facts) -> list[dict[str, Any]]:
     goods = sum(line.price * line.quantity for line in known.lines)
     discounts = -sum(line.discount for line in known.lines)
-    return [
+    totals = [
         {"id": "Items", "name": "Total dos Itens", "value": goods},
         {"id": "Discounts", "name": "Total dos Descontos", "value": discounts},
         {"id": "Shipping", "name": "Total do Frete", "value": sum(known.shipping)},
         {"id": "Tax", "name": "Total da Taxa", "value": 0},
     ]
+    if known.manual:
+        totals.append({"id": "ManualValues", "name": "Total dos Valores Manuais", "value": known.manual})
+    return totals
 
 
 def _email(seed: int, order: Order) -> str:

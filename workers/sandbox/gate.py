@@ -19,9 +19,21 @@ if TYPE_CHECKING:
     from workers.sandbox.clock import Clock
     from workers.sandbox.config import SandboxConfig
     from workers.sandbox.faults import Draw, Faults
+    from workers.sandbox.watch import Watch
 
 CONTROL_PREFIX = "/_sandbox/"
 _REMEMBERED_CALLS = 20_000
+#: The permission for a call about an order, by what its address has in it.
+_PERMISSIONS = {
+    "/invoice": "invoice",
+    "/cancel": "cancel",
+    "/deny-cancellation-request": "cancel",
+    "/changes": "change",
+    "/interactions": "log",
+    "/conversation-message": "log",
+}
+#: Ends of addresses of calls that change nothing about the order itself.
+_HARMLESS = ("/changes/preview", "/interactions")
 _ODD_PAGES = 0.25  # of the HTML pages come with status 200
 
 
@@ -55,7 +67,7 @@ class Pace:
 class Gate:
     """The middleware. ``forced_status`` makes every call answer so: a revoked key, or a missing role."""
 
-    def __init__(self, config: SandboxConfig, faults: Faults, clock: Clock) -> None:
+    def __init__(self, config: SandboxConfig, faults: Faults, clock: Clock, watch: Watch) -> None:
         self.forced_status: int | None = None
         self.by_route: dict[str, Counter[int]] = {}
         self.by_second: Counter[int] = Counter()
@@ -66,6 +78,7 @@ class Gate:
         self.too_many = 0
         self._config = config
         self._faults = faults
+        self._watch = watch
         self._pace = Pace(clock, config.requests_per_minute)
         self._key = config.app_key.encode()
         self._token = config.app_token.encode()
@@ -75,6 +88,22 @@ class Gate:
         """Let a call pass, or not."""
         if request.path.startswith(CONTROL_PREFIX):
             return await handler(request)
+        written = written_order(request)
+        if written is None:
+            return (await self._serve(request, handler))[0]
+        ticket = self._watch.begin(written, lambda: _attended(request))
+        status, fault = 0, None
+        try:
+            response, status, fault = await self._serve(request, handler)
+        finally:
+            call = f"{request.method} {request.path.partition(written)[2]}"
+            self._watch.end(written, ticket, call, status, fault)
+        return response
+
+    async def _serve(
+        self, request: web.Request, handler: Handler
+    ) -> tuple[web.StreamResponse, int, str | None]:
+        """Return the answer, the status that the client sees (0 is a cut connection), and the fault."""
         begin = time.time()
         # The body is read before anything else: a call that was cut had been sent.
         await request.read()
@@ -91,13 +120,14 @@ class Gate:
             response, fault = None, draw.kind
         if half:
             await asyncio.sleep(half)
-        self._note(request, begin, 0 if response is None else response.status, fault)
+        status = 0 if response is None else response.status
+        self._note(request, begin, status, fault)
         if response is None:
             # The client sees the connection close and no answer; what is returned here goes nowhere.
             if request.transport is not None:
                 request.transport.abort()
-            return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
-        return response
+            return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR), status, fault
+        return response, status, fault
 
     async def _pass(
         self, request: web.Request, handler: Handler, draw: Draw
@@ -201,11 +231,28 @@ def route_name(request: web.Request) -> str:
     return f"{request.method} {request.path if resource is None else resource.canonical}"
 
 
+def written_order(request: web.Request) -> str | None:
+    """Return the order that a call may change; None when it changes none."""
+    if request.method == "GET" or request.path.endswith(_HARMLESS):
+        return None
+    return request.match_info.get("orderId") or request.match_info.get("changeOrderId")
+
+
 def operation(request: web.Request) -> str:
-    """Return the permission a call needs: feed, config, view, list or workflow."""
+    """Return the permission that a call needs."""
     path = request.path.rstrip("/")
-    if path.startswith("/api/orders/feed"):
+    if path.startswith(("/api/orders/feed", "/api/orders/hook")):
         return "config" if path.endswith("/config") else "feed"
+    if path.startswith("/api/order-system/"):
+        return "change"
     if path == "/api/oms/pvt/orders":
         return "list"
+    for part, needed in _PERMISSIONS.items():
+        if part in path:
+            return needed
     return "view" if request.method == "GET" else "workflow"
+
+
+def _attended(request: web.Request) -> bool:
+    """Say whether the client is still there."""
+    return request.transport is not None and not request.transport.is_closing()

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workers.sandbox.catalog import PRODUCTS
-from workers.sandbox.orders import guid, identifier
+from workers.sandbox.orders import guid, unique_id
 
 if TYPE_CHECKING:
     from workers.sandbox.orders import Line
     from workers.sandbox.store import Order
 
 
-def item(seed: int, order: Order, number: int, line: Line) -> dict[str, Any]:
+def item(seed: int, order: Order, line: Line) -> dict[str, Any]:
     """Write one line."""
     product = PRODUCTS[line.product]
-    sku = str(1001 + line.product)
+    sku = line.sku
     tags = []
     if line.discount:
-        name = f"discount@price-{guid('promotion', 1)}#{guid('rule', number)}"
+        name = f"discount@price-{guid('promotion', 1)}#{guid('rule', line.key)}"
         tags.append(
             {
                 "name": name,
@@ -28,9 +28,8 @@ def item(seed: int, order: Order, number: int, line: Line) -> dict[str, Any]:
                 "rawValue": -line.discount / 100,
             }
         )
-    total = line.price * line.quantity - line.discount
     return {
-        "uniqueId": identifier("line", seed, order.index, number),
+        "uniqueId": unique_id(seed, order.index, line),
         "id": sku,
         "productId": str(501 + line.product),
         "ean": f"789{line.product:04d}{1001 + line.product:06d}",
@@ -79,7 +78,7 @@ def item(seed: int, order: Order, number: int, line: Line) -> dict[str, Any]:
         "priceDefinition": {
             "sellingPrices": [{"value": line.selling_price, "quantity": line.quantity}],
             "calculatedSellingPrice": line.selling_price,
-            "total": total,
+            "total": line.total,
             "reason": None,
         },
         "taxCode": None,

@@ -86,6 +86,10 @@ def _matching(world: World, query: Mapping[str, str]) -> list[Order]:
     if authorized is not None:
         first, last = authorized
         rows = [order for order in rows if order.authorized is not None and first <= order.authorized <= last]
+    invoiced = _window(query, "f_invoicedDate", "invoicedDate")
+    if invoiced is not None:
+        first, last = invoiced
+        rows = [order for order in rows if order.invoiced is not None and first <= order.invoiced <= last]
     incomplete = query.get("incompleteOrders", "false").lower() == "true"
     rows = [order for order in rows if (order.status is None) == incomplete]
     states = query.get("f_status")

@@ -5,6 +5,8 @@ Source: VTEX's order flow and status page.
 
 from __future__ import annotations
 
+from workers.vtex.states import CANCELLATION_REQUESTED, TOO_EARLY
+
 #: What comes next by itself. From ready-for-handling on, only start-handling moves an order.
 NEXT = {
     "order-created": "on-order-completed",
@@ -46,6 +48,17 @@ ALLOWS_CANCELLATION = frozenset(
     {"payment-pending", "payment-approved", "window-to-cancel", "ready-for-handling", "handling"}
 )
 ALLOWS_CHANGES = frozenset({"handling", "waiting-for-fulfillment", "ready-for-invoicing"})
+
+#: The order waits for its invoice.
+PREPARED = ALLOWS_CHANGES | {"ready-for-invoice", "invoice-after-cancellation-deny"}
+#: VTEX is at work, and nobody may cancel or change.
+AUTOMATIC = frozenset({"order-created", "start-handling", "invoice", "cancel"})
+#: A cancel call cancels: nobody else has to agree.
+CANCELS_AT_ONCE = TOO_EARLY - AUTOMATIC
+#: A cancel call only asks, and a second one confirms.
+CANCELS_IN_TWO_STEPS = PREPARED | {"ready-for-handling"}
+#: An invoice is accepted; on a cancellation request it means that the order goes on.
+ALLOWS_INVOICES = PREPARED | CANCELLATION_REQUESTED | {"invoice", "invoiced"}
 
 #: The text that VTEX shows for a state; it is obsolete there and may be empty.
 DESCRIPTIONS = {

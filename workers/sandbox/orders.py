@@ -34,11 +34,22 @@ class Line(NamedTuple):
     quantity: int
     price: int
     discount: int  # of the whole line
+    key: int  # tells this line from the order's others for good
 
     @property
     def selling_price(self) -> int:
         """Return the unit price after the discount, rounded: so lines need not add up, as at VTEX."""
         return self.price - round(self.discount / self.quantity)
+
+    @property
+    def sku(self) -> str:
+        """Return the id of what is bought."""
+        return sku(self.product)
+
+    @property
+    def total(self) -> int:
+        """Return what the whole line costs."""
+        return self.price * self.quantity - self.discount
 
 
 class Facts(NamedTuple):
@@ -56,6 +67,8 @@ class Facts(NamedTuple):
     corporate: bool
     custom: bool
     value: int
+    #: What changes to the order added or took away without naming goods.
+    manual: int = 0
 
 
 def facts(seed: int, index: int, items: int | None = None) -> Facts:
@@ -63,12 +76,12 @@ def facts(seed: int, index: int, items: int | None = None) -> Facts:
     dice = random.Random(f"order:{seed}:{index}")
     count = items or dice.choices((1, 2, 3, 4, 5), (65, 20, 8, 4, 3))[0]
     lines = []
-    for _ in range(count):
+    for key in range(count):
         product = dice.randrange(len(PRODUCTS))
         price = PRODUCTS[product].price
         quantity = dice.choices((1, 2, 3, 5), (75, 15, 7, 3))[0]
         discount = price * quantity * 5 // 100 if dice.random() < _DISCOUNTED else 0
-        lines.append(Line(product, quantity, price, discount))
+        lines.append(Line(product, quantity, price, discount, key))
     carrier = dice.randrange(len(CARRIERS))
     freight = CARRIERS[carrier].price
     shipping = [freight // count] * count
@@ -85,8 +98,18 @@ def facts(seed: int, index: int, items: int | None = None) -> Facts:
         affiliate="MLB" if dice.random() < _AFFILIATED else "",
         corporate=dice.random() < _CORPORATE,
         custom=dice.random() < _CUSTOM,
-        value=sum(line.price * line.quantity - line.discount for line in lines) + freight,
+        value=sum(line.total for line in lines) + freight,
     )
+
+
+def sku(product: int) -> str:
+    """Return the id of a product of the catalog."""
+    return str(1001 + product)
+
+
+def unique_id(seed: int, index: int, line: Line) -> str:
+    """Return what tells a line from all other lines."""
+    return identifier("line", seed, index, line.key)
 
 
 def cpf(dice: random.Random) -> str:

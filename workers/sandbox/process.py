@@ -98,7 +98,7 @@ class SandboxProcess:
         return report
 
     def create(self, count: int = 1, **options: Any) -> list[str]:
-        """Create orders and return their ids. Options: status, items, age, advance."""
+        """Create orders and return their ids. Options: status, items, age, advance, origin."""
         made: list[str] = self._call("POST", "orders", {"count": count, **options})["ids"]
         return made
 
@@ -106,6 +106,14 @@ class SandboxProcess:
         """Force an order into a state."""
         facts: dict[str, Any] = self._call("POST", f"orders/{order_id}/status", {"status": status})
         return facts
+
+    def expect_confirmation(self, order_id: str) -> None:
+        """Announce that the next cancel call of an order means to confirm a request."""
+        self._call("POST", f"orders/{order_id}/confirmation", {})
+
+    def cancel_changes(self, reason: str, **options: Any) -> None:
+        """Let VTEX cancel the next change. Options: order, times, system, hang."""
+        self._call("POST", "changes", {"reason": reason, **options})
 
     def control(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """Call anything below ``/_sandbox/``: GET without a body, POST with one."""

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from workers.sandbox.api import Api
+from workers.sandbox.api_changes import ChangesApi
+from workers.sandbox.api_hook import HookApi
+from workers.sandbox.api_outbound import OutboundApi
 from workers.sandbox.config import SandboxConfig
 from workers.sandbox.control import Control, explain
 from workers.sandbox.faults import FaultPlan
+from workers.sandbox.postman import Postman
 from workers.sandbox.world import World
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ class Sandbox:
         self.world = World(config)
         self.url = ""
         self.port = 0
+        self.postman = Postman(self.world.hook, config.hook_timeout)
         self._runner: web.AppRunner | None = None
         self._ticker: asyncio.Task[None] | None = None
 
@@ -40,6 +45,9 @@ class Sandbox:
         """Build the web application."""
         app = web.Application(middlewares=[self._advance, self.world.gate.middleware, explain])
         app.add_routes(Api(self.world).routes())
+        app.add_routes(OutboundApi(self.world).routes())
+        app.add_routes(ChangesApi(self.world).routes())
+        app.add_routes(HookApi(self.world, self.postman).routes())
         app.add_routes(Control(self.world).routes())
         return app
 
@@ -59,6 +67,7 @@ class Sandbox:
             self._ticker.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._ticker
+        await self.postman.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -71,6 +80,7 @@ class Sandbox:
         while True:
             await asyncio.sleep(_TICK)
             self.world.advance()
+            self.postman.send_due()
 
 
 async def serve(

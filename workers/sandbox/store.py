@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import bisect
-import heapq
 import json
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workers.sandbox import orders as numbers
+from workers.sandbox.agenda import Agenda
 from workers.sandbox.clock import stamp
 from workers.sandbox.document import document
 from workers.sandbox.feed import Event
 from workers.sandbox.machine import AUTHORIZED, BEFORE, NEXT
+from workers.sandbox.outbound import Outbound
 from workers.vtex.states import READY_FOR_HANDLING
 
 if TYPE_CHECKING:
@@ -50,8 +51,13 @@ class Order:
     #: How often start-handling had its effect, and how often it was asked for. The first must never pass 1.
     handled: int = 0
     handling_asked: int = 0
+    invoiced: float | None = None
     #: Fields of the document that later calls replaced (packages, changes, cancellation).
     extra: dict[str, Any] | None = None
+    #: What the order is about after a change; None means what the dice said.
+    changed_facts: numbers.Facts | None = None
+    #: What was done to the order from outside; see ``Store.outbound``.
+    outbound: Outbound | None = None
 
 
 class Store:
@@ -61,6 +67,7 @@ class Store:
         self,
         clock: Clock,
         tell: Callable[[Event], None],
+        agenda: Agenda | None = None,
         *,
         account: str = "teststore",
         seed: int = 1,
@@ -75,12 +82,15 @@ class Store:
         self._every_marketplace = round(1 / marketplace_events) if marketplace_events > 0 else 0
         self._orders: dict[str, Order] = {}
         self._by_creation: list[tuple[float, int, str]] = []
-        self._due: list[tuple[float, int, str, str, str, float]] = []
+        self._agenda = agenda or Agenda(clock)
         self._changes = 0
         self._cache: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._orders)
+
+    def __contains__(self, order_id: object) -> bool:
+        return order_id in self._orders
 
     def __iter__(self) -> Iterator[Order]:
         return iter(self._orders.values())
@@ -133,7 +143,7 @@ class Store:
             raise WrongStateError("Order status should be ready-for-handling to perform this action")
         order.handled += 1
         self.move(order, "start-handling")
-        self._plan(self._clock() + self.handling_delay, order, "start-handling", "handling", -1.0)
+        self.move_later(order, self.handling_delay, "handling")
         return order
 
     def move(self, order: Order, status: str | None) -> None:
@@ -146,23 +156,35 @@ class Store:
             order.authorized = order.changed
         self._announce(order, before)
 
-    def run_due(self) -> None:
-        """Make the moves whose time has come."""
-        now = self._clock()
-        while self._due and self._due[0][0] <= now:
-            due, _, order_id, status, target, step = heapq.heappop(self._due)
-            order = self._orders[order_id]
+    def touch(self, order: Order, **fields: Any) -> None:
+        """Replace fields of the order's document, without an event: its state stays."""
+        if fields:
+            order.extra = {**(order.extra or {}), **fields}
+        order.changed = self._clock()
+        order.version += 1
+
+    def outbound(self, order: Order) -> Outbound:
+        """Return what was done to an order from outside, to read and to write."""
+        if order.outbound is None:
+            order.outbound = Outbound()
+        return order.outbound
+
+    def move_later(self, order: Order, seconds: float, target: str) -> None:
+        """Plan a move; it is made only if the order is still in the state that it is in now."""
+        status = order.status
+
+        def move(_due: float) -> None:
             if order.status == status:
                 self.move(order, target)
-                if step >= 0:
-                    self._plan_next(order, due, step)
+
+        self._agenda.after(seconds, move)
 
     def render(self, order: Order) -> bytes:
         """Return the order's document as JSON; kept until the order changes."""
         cached = self._cache.get(order.order_id)
         if cached is not None and cached[0] == order.version:
             return cached[1]
-        body = _ENCODER.encode(document(self._account, self._seed, order)).encode()
+        body = _ENCODER.encode(document(self._account, self._seed, order, self.facts(order))).encode()
         self._cache[order.order_id] = (order.version, body)
         if len(self._cache) > _CACHED_DOCUMENTS:
             self._cache.popitem(last=False)
@@ -170,7 +192,7 @@ class Store:
 
     def facts(self, order: Order) -> numbers.Facts:
         """Return what the order's document is made of."""
-        return numbers.facts(self._seed, order.index, order.items)
+        return order.changed_facts or numbers.facts(self._seed, order.index, order.items)
 
     def created_between(self, first: float, last: float) -> list[Order]:
         """Return the orders created in a window of time, both ends included, the oldest first."""
@@ -179,12 +201,16 @@ class Store:
         return [self._orders[order_id] for _, _, order_id in self._by_creation[start:end]]
 
     def _plan_next(self, order: Order, now: float, step: float) -> None:
-        if order.status in NEXT and order.status != READY_FOR_HANDLING:
-            self._plan(now + step, order, order.status, NEXT[order.status], step)
+        status = order.status
+        if status not in NEXT or status == READY_FOR_HANDLING:
+            return
 
-    def _plan(self, due: float, order: Order, status: str, target: str, step: float) -> None:
-        self._changes += 1
-        heapq.heappush(self._due, (due, self._changes, order.order_id, status, target, step))
+        def move(due: float) -> None:
+            if order.status == status:
+                self.move(order, NEXT[status])
+                self._plan_next(order, due, step)
+
+        self._agenda.at(now + step, move)
 
     def _announce(self, order: Order, before: float) -> None:
         self._changes += 1

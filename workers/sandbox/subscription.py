@@ -57,16 +57,7 @@ class Subscription:
         wanted = body.get("filter")
         if wanted is None:
             return cls({"type": "FromWorkflow"}, visibility, retention)
-        if not isinstance(wanted, dict) or wanted.get("type") not in ("FromWorkflow", "FromOrders"):
-            raise ValueError("The filter type must be FromWorkflow or FromOrders")
-        other = ("expression", "disableSingleFire") if wanted["type"] == "FromWorkflow" else ("status",)
-        if any(wanted.get(name) for name in other):
-            raise MixedFilterError(f"A {wanted['type']} filter takes no {other[0]}")
-        if wanted["type"] == "FromOrders":
-            states = frozenset(_STATES_IN_EXPRESSION.findall(str(wanted.get("expression"))))
-        else:
-            states = frozenset(map(str, wanted.get("status") or ()))
-        return cls(wanted, visibility, retention, states)
+        return cls(wanted, visibility, retention, states_of(wanted))
 
     def wants(self, state: str | None) -> bool:
         """Say whether a change to this state is told; no state (an incomplete order) always is."""
@@ -82,6 +73,18 @@ class Subscription:
                 "MessageRetentionPeriodInSeconds": _whole(self.retention),
             },
         }
+
+
+def states_of(wanted: Any) -> frozenset[str]:
+    """Return the states that a filter names; ValueError says what is wrong with it."""
+    if not isinstance(wanted, dict) or wanted.get("type") not in ("FromWorkflow", "FromOrders"):
+        raise ValueError("The filter type must be FromWorkflow or FromOrders")
+    other = ("expression", "disableSingleFire") if wanted["type"] == "FromWorkflow" else ("status",)
+    if any(wanted.get(name) for name in other):
+        raise MixedFilterError(f"A {wanted['type']} filter takes no {other[0]}")
+    if wanted["type"] == "FromOrders":
+        return frozenset(_STATES_IN_EXPRESSION.findall(str(wanted.get("expression"))))
+    return frozenset(map(str, wanted.get("status") or ()))
 
 
 def _whole(seconds: float) -> float:

@@ -1,16 +1,25 @@
-"""Everything the sandbox holds, put together: orders, the feed, faults, the gate, the audit. No sockets."""
+"""Everything the sandbox holds, put together: orders, the feed, the outbound calls, faults, the audit. No sockets."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
+from workers.sandbox.agenda import Agenda
 from workers.sandbox.audit import Audit
+from workers.sandbox.cancelling import Cancellations
+from workers.sandbox.changes import Changes
+from workers.sandbox.changes_v1 import LegacyChanges
 from workers.sandbox.faults import Faults
 from workers.sandbox.feed import FeedQueue
 from workers.sandbox.gate import Gate
+from workers.sandbox.hook import Hook
+from workers.sandbox.invoicing import Invoices
+from workers.sandbox.outbound import Receipts
 from workers.sandbox.store import Store
 from workers.sandbox.subscription import Subscription
+from workers.sandbox.tracking import Tracking
+from workers.sandbox.watch import Watch
 
 if TYPE_CHECKING:
     from workers.sandbox.clock import Clock
@@ -28,16 +37,26 @@ class World:
             clock, config.seed, visibility=config.visibility_timeout, short_reads=config.short_reads
         )
         self.faults = Faults(config.faults, config.seed)
-        self.gate = Gate(config, self.faults, clock)
+        self.watch = Watch(clock)
+        self.gate = Gate(config, self.faults, clock, self.watch)
+        self.agenda = Agenda(clock)
+        self.hook = Hook(clock, config)
+        self.receipts = Receipts(clock, config.seed)
         self.store = Store(
             clock,
             self._tell,
+            self.agenda,
             account=config.account,
             seed=config.seed,
             handling_delay=config.handling_delay,
             marketplace_events=config.marketplace_events,
         )
-        self.audit = Audit(self.store, self.queue, self.faults, self.gate)
+        self.invoices = Invoices(self)
+        self.tracking = Tracking(self)
+        self.cancellations = Cancellations(self)
+        self.changes = Changes(self)
+        self.legacy_changes = LegacyChanges(self)
+        self.audit = Audit(self.store, self.queue, self.faults, self.gate, watch=self.watch, hook=self.hook)
         self._subscription: Subscription | None = None
         self._last_event = clock()
         self._begin = clock()
@@ -67,7 +86,7 @@ class World:
 
     def advance(self) -> None:
         """Let happen what is due by now: new orders, and moves that were planned."""
-        self.store.run_due()
+        self.agenda.run_due()
         due = self.config.orders
         if self.config.orders_per_second > 0:
             due = min(due, int((self.clock() - self._begin) * self.config.orders_per_second))
@@ -76,11 +95,13 @@ class World:
             self.store.create()
 
     def _tell(self, event: Event) -> None:
+        twice = self.faults.duplicates(event.event_id)
+        self.hook.tell(event, copies=1 + twice)
         subscription = self.subscription
         if subscription is None or not subscription.wants(event.state):
             return
         self._last_event = self.clock()
         self.queue.put(event)
-        if self.faults.duplicates(event.event_id):
+        if twice:
             self.faults.given["duplicate_event"] += 1
             self.queue.put(event)
