@@ -130,7 +130,7 @@ class Demo:
             orders=self.orders,
             latency=0.05,
             faults=FAULTS,
-            visibility_timeout=8,
+            visibility_timeout=4,
             feed_states=DEFAULT_FEED_STATES,
             retry_after=1.0,
         )

@@ -128,7 +128,8 @@ class Ledger:
             if path.stem != "common"
         }
 
-    def _move(self, name: str, *args: object, client: Any = None) -> Any:
+    def move(self, name: str, *args: object, client: Any = None) -> Any:
+        """Run one of the scripts; for the ledgers of orders and of commands alone."""
         return self._scripts[name](keys=[self._prefix], args=[_plain(arg) for arg in args], client=client)
 
     # --- the feed -----------------------------------------------------------------------------------------
@@ -137,12 +138,12 @@ class Ledger:
         """Record events; the answer to each is new, again (both: enqueue it), known, finished or newer."""
         with self.redis.pipeline(transaction=False) as pipe:
             for event in events:
-                self._move(
+                self.move(
                     "observe",
                     event.order_id,
                     event.handle,
                     _short(event.event_id),
-                    _line(event.state or "no state"),
+                    line(event.state or "no state"),
                     event.at,
                     _meaning(event.state),
                     self.patience,
@@ -154,19 +155,19 @@ class Ledger:
         """A feed item that cannot be used is kept (the newest 200), so that a person can look at it."""
         text = json.dumps(item, ensure_ascii=False, default=str)[:2000]
         with self.redis.pipeline() as pipe:
-            pipe.lpush(self._key("oddities"), text)
-            pipe.ltrim(self._key("oddities"), 0, 199)
+            pipe.lpush(self.key("oddities"), text)
+            pipe.ltrim(self.key("oddities"), 0, 199)
             pipe.execute()
 
     def discard(self, handle: str) -> None:
         """Commit a handle that belongs to no order (an unusable feed item), through the same buffer."""
-        self.redis.zadd(self._key("acks"), {f"- {handle}": 0}, nx=True)
+        self.redis.zadd(self.key("acks"), {f"- {handle}": 0}, nx=True)
 
     # --- steps --------------------------------------------------------------------------------------------
 
     def claim(self, order_id: str, step: str, token: str) -> Claim | Refusal:
         """Take a step; a repeat with the same token gets the same claim."""
-        answer = self._move("claim", order_id, step, token, self.lease)
+        answer = self.move("claim", order_id, step, token, self.lease)
         if answer[0] != "claimed":
             return Refusal(answer[0])
         _, attempts, crashes, age, erp, told, at, news, again = answer
@@ -176,19 +177,19 @@ class Ledger:
 
     def delivering(self, claim: Claim) -> bool:
         """Written before the ERP is called. False: the claim was lost, so the call must not be made."""
-        return bool(self._move("delivering", claim.order_id, claim.token, self.lease))
+        return bool(self.move("delivering", claim.order_id, claim.token, self.lease))
 
     def advance(self, claim: Claim, to: str, code: str, detail: str = "", **fields: str) -> str:
         """The step had its effect. Returns where the order is now, or ``again`` (news came) or ``lost``."""
         pairs = [part for name, value in fields.items() for part in (name, value)]
         return str(
-            self._move(
+            self.move(
                 "advance",
                 claim.order_id,
                 claim.token,
                 to,
                 code,
-                _line(detail),
+                line(detail),
                 self.patience,
                 self.tombstone,
                 *pairs,
@@ -199,15 +200,13 @@ class Ledger:
         """Try the step again after ``delay`` seconds: by a message of the caller's, or (park) by the sweeper."""
         how = "park" if park else "retry"
         return bool(
-            self._move(
-                "defer", claim.order_id, claim.token, how, delay, self.patience, _line(why), int(counts)
-            )
+            self.move("defer", claim.order_id, claim.token, how, delay, self.patience, line(why), int(counts))
         )
 
     def due(self, limit: int = 500, *, backlog: bool = False) -> list[tuple[str, str]]:
         """(order id, step) of what must be enqueued again; ``backlog``: the queues still hold all that is open."""
         while True:
-            looked, *found = self._move("due", limit, self.patience, int(backlog))
+            looked, *found = self.move("due", limit, self.patience, int(backlog))
             if found or looked < limit:  # a lot that needs nothing does not hide what comes after it
                 return list(zip(found[::2], found[1::2], strict=True))
 
@@ -215,77 +214,75 @@ class Ledger:
 
     def reopen(self, order_id: str, how: Literal["replay", "redeliver"], who: str) -> str:
         """Look at an ended order again, or try a parked one now; ``open`` if it must be enqueued, else why not."""
-        return str(self._move("reopen", order_id, how, _line(who), self.patience))
+        return str(self.move("reopen", order_id, how, line(who), self.patience))
 
     def states(self, order_ids: Sequence[str]) -> list[str | None]:
         """The states of many orders; None for one that is not known."""
         with self.redis.pipeline(transaction=False) as pipe:
             for order_id in order_ids:
-                pipe.hget(self._key(f"o:{order_id}"), "state")
+                pipe.hget(self.key(f"o:{order_id}"), "state")
             return cast("list[str | None]", pipe.execute())
 
     def delivered_since(self, since: float) -> list[str]:
         """The orders that the ERP was given since then (seconds since 1970), the oldest first."""
-        return cast("list[str]", self.redis.zrangebyscore(self._key("delivered"), since, "+inf"))
+        return cast("list[str]", self.redis.zrangebyscore(self.key("delivered"), since, "+inf"))
 
     def forget_deliveries(self) -> None:
         """Shorten the list of deliveries to those that are remembered at all."""
-        self.redis.zremrangebyscore(self._key("delivered"), "-inf", self.now() - self.tombstone)
+        self.redis.zremrangebyscore(self.key("delivered"), "-inf", self.now() - self.tombstone)
 
     def dead(self, limit: int = 1000) -> list[str]:
         """The dead orders, the newest first."""
-        return cast("list[str]", self.redis.zrevrange(self._key("dead"), 0, limit - 1))
+        return cast("list[str]", self.redis.zrevrange(self.key("dead"), 0, limit - 1))
 
     # --- commits ------------------------------------------------------------------------------------------
 
     def take_acks(self, limit: int = 10) -> list[tuple[str, str]]:
         """(order id, handle) that may be committed; they come back after the lease unless settled."""
-        members = self._move("take_acks", limit, self.lease)
+        members = self.move("take_acks", limit, self.lease)
         return [cast("tuple[str, str]", tuple(member.split(" ", 1))) for member in members]
 
     def settle_acks(self, acks: Sequence[tuple[str, str]]) -> int:
         """VTEX has these commits (or does not know the handles any more). Returns how many orders ended."""
-        return int(
-            self._move("settle_acks", self.tombstone, *(f"{order} {handle}" for order, handle in acks))
-        )
+        return int(self.move("settle_acks", self.tombstone, *(f"{order} {handle}" for order, handle in acks)))
 
     def return_acks(self, acks: Sequence[tuple[str, str]], after: float) -> None:
         """The commit did not work: the handles are there again in ``after`` seconds."""
         due = self.now() + after
-        self.redis.zadd(self._key("acks"), {f"{order} {handle}": due for order, handle in acks}, xx=True)
+        self.redis.zadd(self.key("acks"), {f"{order} {handle}": due for order, handle in acks}, xx=True)
 
     def waiting_acks(self) -> int:
         """How many handles wait for their commit."""
-        return int(self.redis.zcard(self._key("acks")))
+        return int(self.redis.zcard(self.key("acks")))
 
     # --- the pace of the account's calls --------------------------------------------------------------------
 
     def move_pace(self, interval: float, burst: int, longest: float) -> tuple[bool, float]:
         """Reserve the next call's slot: (reserved, seconds to wait)."""
-        reserved, wait = self._move("pace", interval, burst, longest)
+        reserved, wait = self.move("pace", interval, burst, longest)
         return bool(reserved), float(wait)
 
     def move_cool(self, asked: float | None, default: float, longest: float) -> float:
         """Start or lengthen the pause after a 429; returns its seconds."""
-        return float(self._move("cool", "" if asked is None else asked, default, longest))
+        return float(self.move("cool", "" if asked is None else asked, default, longest))
 
     # --- for people, and for the pace of the feed -----------------------------------------------------------
 
     def counts(self) -> Counts:
         """How many orders are in which state."""
-        stored = cast("dict[str, str]", self.redis.hgetall(self._key("counts")))
+        stored = cast("dict[str, str]", self.redis.hgetall(self.key("counts")))
         known = {name: int(stored.get(name, 0)) for name in Counts.__dataclass_fields__}
         return Counts(**known)
 
     def stats(self) -> dict[str, int]:
         """Events, duplicates, retries and so on, since the ledger began."""
-        stored = cast("dict[str, str]", self.redis.hgetall(self._key("stats")))
+        stored = cast("dict[str, str]", self.redis.hgetall(self.key("stats")))
         return {name: int(value) for name, value in sorted(stored.items())}
 
     def finished_per_second(self) -> float:
         """Orders finished a second, over the last half minute or so."""
         now = self.now()
-        buckets = [self._key(f"rate:{int(now / 10) - back}") for back in range(1, 4)]
+        buckets = [self.key(f"rate:{int(now / 10) - back}") for back in range(1, 4)]
         finished = cast("list[str | None]", self.redis.mget(buckets))
         return sum(int(n) for n in finished if n) / 30
 
@@ -297,9 +294,9 @@ class Ledger:
     def record(self, order_id: str) -> Record | None:
         """Everything that is known about one order."""
         with self.redis.pipeline(transaction=False) as pipe:
-            pipe.hgetall(self._key(f"o:{order_id}"))
-            pipe.zscore(self._key("due"), order_id)
-            pipe.scard(self._key(f"h:{order_id}"))
+            pipe.hgetall(self.key(f"o:{order_id}"))
+            pipe.zscore(self.key("due"), order_id)
+            pipe.scard(self.key(f"h:{order_id}"))
             raw, due, handles = pipe.execute()
         if not raw:
             return None
@@ -316,7 +313,7 @@ class Ledger:
             due=due,
             claimed_until=float(raw["until"]) if "until" in raw else None,
             uncommitted=int(handles) + int(raw.get("pending", 0)),
-            timeline=_timeline(raw.get("log", "")),
+            timeline=timeline(raw.get("log", "")),
         )
 
     # --- pauses and leases ----------------------------------------------------------------------------------
@@ -326,29 +323,29 @@ class Ledger:
 
         Without ``by`` it was our own doing and ends by itself; with a person's name only that person ends it.
         """
-        said = json.dumps({"why": _line(why), "since": self.now(), "by": by})
-        return bool(self.redis.set(self._key(f"paused:{scope}"), said, nx=not by))
+        said = json.dumps({"why": line(why), "since": self.now(), "by": by})
+        return bool(self.redis.set(self.key(f"paused:{scope}"), said, nx=not by))
 
     def paused(self) -> dict[str, dict[str, Any]]:
         """``{"vtex": {"why", "since", "by"}, "erp": ...}`` for what is paused."""
-        said = cast("list[str | None]", self.redis.mget([self._key(f"paused:{scope}") for scope in SCOPES]))
+        said = cast("list[str | None]", self.redis.mget([self.key(f"paused:{scope}") for scope in SCOPES]))
         return {scope: json.loads(text) for scope, text in zip(SCOPES, said, strict=True) if text}
 
     def resume(self, scope: str) -> bool:
         """Go on. True when it was paused."""
-        return bool(self.redis.delete(self._key(f"paused:{scope}")))
+        return bool(self.redis.delete(self.key(f"paused:{scope}")))
 
     def once_every(self, what: str, seconds: float) -> bool:
         """True for one caller in that many seconds, over all processes."""
-        return bool(self.redis.set(self._key(f"once:{what}"), 1, nx=True, px=int(seconds * 1000)))
+        return bool(self.redis.set(self.key(f"once:{what}"), 1, nx=True, px=int(seconds * 1000)))
 
     def remember(self, what: str, value: float) -> None:
         """Keep a number that another process wants to know, for an hour."""
-        self.redis.set(self._key(f"known:{what}"), value, ex=3600)
+        self.redis.set(self.key(f"known:{what}"), value, ex=3600)
 
     def recall(self, what: str) -> float | None:
         """What was remembered."""
-        value = self.redis.get(self._key(f"known:{what}"))
+        value = self.redis.get(self.key(f"known:{what}"))
         return float(str(value)) if value is not None else None
 
     @contextmanager
@@ -357,7 +354,7 @@ class Ledger:
 
         Renewing raises ``redis.exceptions.LockError`` when it was lost meanwhile.
         """
-        lock = self.redis.lock(self._key(f"lease:{what}"), timeout=lease, blocking=False, thread_local=False)
+        lock = self.redis.lock(self.key(f"lease:{what}"), timeout=lease, blocking=False, thread_local=False)
         if not lock.acquire():
             yield None
             return
@@ -367,7 +364,8 @@ class Ledger:
             with suppress(redis.exceptions.LockError):
                 lock.release()
 
-    def _key(self, name: str) -> str:
+    def key(self, name: str) -> str:
+        """The Redis key of that name, for this account."""
         return self._prefix + name
 
 
@@ -386,13 +384,14 @@ def _short(event_id: str) -> str:
     return event_id.replace(",", "")[-12:]
 
 
-def _line(text: str) -> str:
+def line(text: str) -> str:
     """Text that fits a line of the timeline: at most 180 bytes, so that a few lines always fit."""
     line = " ".join(text.replace("|", "/").split())
     return line.encode(errors="replace")[:180].decode(errors="ignore").rstrip()
 
 
-def _timeline(log: str) -> list[TimelineEntry]:
+def timeline(log: str) -> list[TimelineEntry]:
+    """Read what the scripts' ``note`` wrote."""
     entries = []
     for line in log.splitlines():
         at, code, detail = line.split("|", 2)

@@ -92,7 +92,7 @@ def wipe(ledger) -> None:
 def _set_clock(ledger, clock) -> None:
     """Give the scripts, which ask a real server for its time, the time of the tests."""
     now = f"{ledger._prefix}clock"
-    move = ledger._move
+    move = ledger.move
 
     def move_at(name, *args, client=None):
         ledger.redis.hset(now, mapping={"s": int(clock.now), "us": round(clock.now % 1 * 1e6)})
@@ -105,7 +105,7 @@ def _set_clock(ledger, clock) -> None:
         ledger._scripts[name] = ledger.redis.register_script(
             text.replace(asks, "redis.call('HMGET', KEYS[1] .. 'clock', 's', 'us')")
         )
-    ledger._move = move_at
+    ledger.move = move_at
     ledger.now = clock.time
 
 

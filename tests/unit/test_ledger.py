@@ -779,10 +779,10 @@ def test_the_timeline_is_bounded_and_keeps_its_beginning_and_its_end(ledger, clo
     state=st.text(max_size=300),
 )
 def test_whatever_a_line_says_the_timeline_can_be_read(entries, state):
-    text = "".join(f"{when:.1f}|retry|{ledger_module._line(why)}\n" for why, when in [(state, 0.0), *entries])
-    timeline = ledger_module._timeline(text)
+    text = "".join(f"{when:.1f}|retry|{ledger_module.line(why)}\n" for why, when in [(state, 0.0), *entries])
+    timeline = ledger_module.timeline(text)
     assert [entry.detail for entry in timeline] == [
-        ledger_module._line(why) for why in (state, *(e[0] for e in entries))
+        ledger_module.line(why) for why in (state, *(e[0] for e in entries))
     ]
 
 

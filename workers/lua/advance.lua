@@ -19,6 +19,7 @@ for i = 8, #ARGV, 2 do -- a dead order's own 'error' is one of these fields
   if ARGV[i] == 'at' then rec.at = ARGV[i + 1] end
 end
 redis.call('HSET', key, 'last', token, 'attempts', 0)
+if rec.step == 'start-handling' then release_order(id, token) end
 note(key, code, detail)
 if COUNTED[code] then count(code) end
 if code == 'delivered' then redis.call('ZADD', DELIVERED, seconds(now), id) end

@@ -1,6 +1,6 @@
 -- One task takes one step of one order. ARGV: order id, step, token, lease
 -- Returns {'claimed', attempts, crashes, age, erp, told, at, news, redeliver (1/0)} or {why not}:
---   'gone' (no record), 'newer', 'finished', 'elsewhere' (the order is at another step), 'busy', 'early'
+--   'gone' (no record), 'newer', 'finished', 'elsewhere' (the order is at another step), 'busy', 'early', 'locked'
 local id, step, token, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key = order_key(id)
 local rec = read(key, 'v', 'state', 'step', 'claim', 'until', 'after', 'born', 'erp', 'told', 'at', 'news', 'redeliver', 'attempts')
@@ -14,6 +14,10 @@ local attempts, crashes = tonumber(rec.attempts or 0), tonumber(redis.call('HGET
 if rec.claim ~= token then
   if rec.claim and tonumber(rec['until']) > now then return {'busy'} end
   if tonumber(rec.after or 0) > now + 0.25 then return {'early'} end
+  if step == 'start-handling' and not take_order(id, token, lease) then -- a command writes to it just now
+    redis.call('ZADD', DUE, seconds(now + 2), id)
+    return {'locked'}
+  end
   if rec.claim then -- its worker died, or stalled beyond the lease
     crashes = redis.call('HINCRBY', key, 'crashes', 1)
     count('crashes')

@@ -11,6 +11,12 @@ local function handles_key(id) return P .. 'h:' .. id end
 local DUE, ACKS, COUNTS, STATS, DEAD = P .. 'due', P .. 'acks', P .. 'counts', P .. 'stats', P .. 'dead'
 local DELIVERED = P .. 'delivered' -- when the ERP got which order
 
+-- Commands: what an ERP asks for. Their index, totals and ends; what the ERP is still to be told.
+local CDUE, CCOUNTS, CDEAD, CTELL = P .. 'cdue', P .. 'ccounts', P .. 'cdead', P .. 'ctell'
+local function command_key(id) return P .. 'c:' .. id end
+local function queue_key(order) return P .. 'cq:' .. order end -- the unfinished ones of an order, by arrival
+local function commands_key(order) return P .. 'co:' .. order end -- all of an order
+
 local function seconds(value) return string.format('%.3f', value) end
 
 local function read(key, ...)
@@ -22,10 +28,10 @@ end
 local function count(name, n) redis.call('HINCRBY', STATS, name, n or 1) end
 
 -- One record changes its state: the totals move with it, in the same step.
-local function move_state(key, from, to)
+local function move_state(key, from, to, totals)
   if from == to then return end
-  if from then redis.call('HINCRBY', COUNTS, from, -1) end
-  redis.call('HINCRBY', COUNTS, to, 1)
+  if from then redis.call('HINCRBY', totals or COUNTS, from, -1) end
+  redis.call('HINCRBY', totals or COUNTS, to, 1)
   redis.call('HSET', key, 'state', to)
 end
 
@@ -69,4 +75,28 @@ local function entomb(key, id, ttl)
   local bucket = P .. 'rate:' .. math.floor(now / 10)
   redis.call('INCR', bucket)
   redis.call('EXPIRE', bucket, 120)
+end
+
+-- Writes to one order at VTEX never overlap: start-handling and commands share one lease an order.
+local function take_order(order, token, lease)
+  local holder = redis.call('GET', P .. 'w:' .. order)
+  if holder and holder ~= token then return false end
+  redis.call('SET', P .. 'w:' .. order, token, 'PX', math.ceil(lease * 1000))
+  return true
+end
+
+local function release_order(order, token)
+  if redis.call('GET', P .. 'w:' .. order) == token then redis.call('DEL', P .. 'w:' .. order) end
+end
+
+-- The command that may go now for an order: the first that does not wait for something.
+local function next_command(order)
+  for _, id in ipairs(redis.call('ZRANGE', queue_key(order), 0, -1)) do
+    local rec = read(command_key(id), 'waits', 'after', 'claim')
+    if rec.waits ~= '1' then
+      if rec.claim or tonumber(rec.after or 0) > now then return '' end
+      return id
+    end
+  end
+  return ''
 end

@@ -9,6 +9,7 @@ local rec = read(key, 'state', 'claim', 'step', 'last')
 if rec.claim ~= token then return rec.last == token and 1 or 0 end -- said twice: the first counted
 redis.call('HDEL', key, 'claim', 'until')
 redis.call('HSET', key, 'last', token, 'after', seconds(now + delay), 'error', why)
+if rec.step == 'start-handling' then release_order(id, token) end
 if not counts then redis.call('HINCRBY', key, 'attempts', -1) end
 if how == 'park' then
   move_state(key, rec.state, 'parked')

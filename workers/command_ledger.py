@@ -1,0 +1,217 @@
+"""The ledger of commands: what an ERP asked for, in order of arrival an order, and how it ended.
+
+    open -> done | refused (by us or by VTEX, with words) | dead (given up),     parked while it waits
+
+A command that was accepted is recorded, in one atomic move, before anybody is told so. Commands of one order go
+one after the other, and never while start-handling of that order is on its way; one that only waits for its order
+to be ready (``waits``) lets later ones pass. Before VTEX is called the record says so (``sent``), so that whoever
+takes over after a crash looks before calling again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from workers.ledger import Ledger, Refusal, TimelineEntry, line, timeline
+
+#: How a command ends.
+DONE, REFUSED, DEAD = "done", "refused", "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of a request: ``new``, ``same`` (a repeat), or ``other`` (the id belongs to another request)."""
+
+    verdict: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandClaim:
+    """The right to carry one command until the lease ends."""
+
+    id: str
+    kind: str
+    order_id: str
+    token: str
+    payload: dict[str, Any] = field(repr=False)  # as the ERP sent it: it may hold personal data
+    attempts: int
+    crashes: int
+    age: float  # seconds since it was accepted
+    sent: bool  # VTEX may have had it
+    memo: dict[str, Any]  # what earlier looks found out
+
+
+@dataclass(frozen=True, slots=True)
+class CommandCounts:
+    """How many commands are in which state."""
+
+    open: int = 0
+    parked: int = 0
+    done: int = 0
+    refused: int = 0
+    dead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRecord:
+    """What is known about one command, for people."""
+
+    id: str
+    kind: str
+    order_id: str
+    state: str
+    outcome: dict[str, Any]
+    error: str | None
+    attempts: int
+    sent: bool
+    waits: bool
+    due: float | None
+    payload: dict[str, Any] = field(repr=False)
+    timeline: list[TimelineEntry] = field(default_factory=list)
+
+
+class CommandLedger:
+    """One account's commands; lives beside its orders, on the same clock and with the same numbers."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.account = ledger.account
+        self._redis = ledger.redis
+
+    def accept(
+        self, id_: str, kind: str, order_id: str, payload: dict[str, Any], fingerprint: str
+    ) -> Accepted:
+        """Record a request. Nothing is lost from here on."""
+        text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+        verdict, state = self._move(
+            "command_accept", id_, kind, order_id, text, fingerprint, self.ledger.patience
+        )
+        return Accepted(verdict, state)
+
+    def claim(self, id_: str, token: str) -> CommandClaim | Refusal:
+        """Take a command, if it is its turn."""
+        answer = self._move("command_claim", id_, token, self.ledger.lease)
+        if answer[0] != "claimed":
+            return Refusal(answer[0])
+        _, kind, order_id, payload, attempts, crashes, age, sent, memo = answer
+        return CommandClaim(
+            id=id_,
+            kind=kind,
+            order_id=order_id,
+            token=token,
+            payload=json.loads(payload),
+            attempts=int(attempts),
+            crashes=int(crashes),
+            age=float(age),
+            sent=bool(sent),
+            memo=json.loads(memo),
+        )
+
+    def mark(self, claim: CommandClaim, memo: dict[str, Any], *, sent: bool = False) -> bool:
+        """Keep what was found out and, before VTEX is called, that it was. False: the claim was lost."""
+        word = "sent" if sent else ""
+        return bool(
+            self._move("command_mark", claim.id, claim.token, self.ledger.lease, word, json.dumps(memo))
+        )
+
+    def finish(self, claim: CommandClaim, to: str, outcome: dict[str, Any], words: str) -> tuple[bool, str]:
+        """The end. Returns (was the claim still ours, the id of the order's next command or "")."""
+        text = json.dumps(outcome, ensure_ascii=False)
+        answer = self._move(
+            "command_finish",
+            claim.id,
+            claim.token,
+            to,
+            text,
+            line(words),
+            self.ledger.patience,
+            self.ledger.tombstone,
+        )
+        return answer[0] == "ended", answer[1] if len(answer) > 1 else ""
+
+    def defer(
+        self,
+        claim: CommandClaim,
+        delay: float,
+        why: str,
+        *,
+        how: Literal["retry", "park", "wait"],
+        counts: bool = True,
+    ) -> tuple[bool, str]:
+        """Later: by a message (retry), by the sweeper (park), or when its order may be ready (wait)."""
+        answer = self._move(
+            "command_defer", claim.id, claim.token, how, delay, line(why), int(counts), self.ledger.patience
+        )
+        return answer[0] == "deferred", answer[1] if len(answer) > 1 else ""
+
+    def due(self, limit: int = 500) -> list[tuple[str, str]]:
+        """(id, kind) of what must be enqueued again."""
+        found = self._move("command_due", limit, self.ledger.patience)
+        return list(zip(found[::2], found[1::2], strict=True))
+
+    # --- what the ERP is to be told -------------------------------------------------------------------------
+
+    def untold(self, limit: int = 100) -> list[str]:
+        """The ended commands of which the ERP should have been told by now; they are put off a little."""
+        now = self.ledger.now()
+        ids = cast(
+            "list[str]", self._redis.zrangebyscore(self._key("ctell"), "-inf", now, start=0, num=limit)
+        )
+        if ids:
+            self._redis.zadd(self._key("ctell"), dict.fromkeys(ids, now + self.ledger.patience), xx=True)
+        return ids
+
+    def told(self, id_: str) -> None:
+        """The ERP knows how this command ended."""
+        self._redis.zrem(self._key("ctell"), id_)
+
+    # --- for people ------------------------------------------------------------------------------------------
+
+    def counts(self) -> CommandCounts:
+        """How many commands are in which state; ends are counted since the ledger began."""
+        stored = cast("dict[str, str]", self._redis.hgetall(self._key("ccounts")))
+        return CommandCounts(
+            **{name: int(stored.get(name, 0)) for name in CommandCounts.__dataclass_fields__}
+        )
+
+    def record(self, id_: str) -> CommandRecord | None:
+        """Everything that is known about one command."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(self._key(f"c:{id_}"))
+            pipe.zscore(self._key("cdue"), id_)
+            raw, due = pipe.execute()
+        if not raw:
+            return None
+        return CommandRecord(
+            id=id_,
+            kind=raw["kind"],
+            order_id=raw["order"],
+            state=raw["state"],
+            outcome=json.loads(raw.get("outcome", "{}")),
+            error=raw.get("error"),
+            attempts=int(raw.get("attempts", 0)),
+            sent="sent" in raw,
+            waits=raw.get("waits") == "1",
+            due=due,
+            payload=json.loads(raw["payload"]),
+            timeline=timeline(raw.get("log", "")),
+        )
+
+    def of_order(self, order_id: str) -> list[CommandRecord]:
+        """The commands of one order, by arrival."""
+        ids = cast("Sequence[str]", self._redis.zrange(self._key(f"co:{order_id}"), 0, -1))
+        return [record for id_ in ids if (record := self.record(id_))]
+
+    def dead(self, limit: int = 1000) -> list[str]:
+        """The dead commands, the newest first."""
+        return cast("list[str]", self._redis.zrevrange(self._key("cdead"), 0, limit - 1))
+
+    def _move(self, name: str, *args: object) -> Any:
+        return self.ledger.move(name, *args)
+
+    def _key(self, name: str) -> str:
+        return self.ledger.key(name)
