@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import pytest
+
+from workers.command_ledger import CommandLedger
+from workers.ledger import Refusal
+from workers.vtex.schemas import Event
+
+PAYLOAD = {"invoiceNumber": "1"}
+
+
+@pytest.fixture
+def ledger(make_ledger):
+    return make_ledger()
+
+
+@pytest.fixture
+def book(ledger):
+    return CommandLedger(ledger)
+
+
+def accept(book, id_="c1", kind="invoice", order="1-01", payload=PAYLOAD):
+    return book.accept(id_, kind, order, payload, f"{kind}{payload}")
+
+
+def test_the_same_request_is_recorded_once_and_another_under_its_id_is_refused(book):
+    assert accept(book).verdict == "new"
+    assert accept(book).verdict == "same"
+    assert accept(book, payload={"invoiceNumber": "2"}).verdict == "other"
+    assert book.counts().open == 1
+    assert book.record("c1").payload == PAYLOAD
+
+
+def test_a_command_is_carried_by_one_at_a_time_and_ends_once(book):
+    accept(book)
+    claim = book.claim("c1", "t1")
+    assert (claim.kind, claim.order_id, claim.payload, claim.sent) == ("invoice", "1-01", PAYLOAD, False)
+    assert book.claim("c1", "t2") == Refusal("busy")
+    assert book.claim("c1", "t1") == claim
+    assert book.finish(claim, "done", {"receipt": "r"}, "receipt r") == (True, "")
+    assert book.finish(claim, "done", {"receipt": "r"}, "receipt r") == (True, "")
+    assert book.claim("c1", "t3") == Refusal("finished")
+    record = book.record("c1")
+    assert (record.state, record.outcome) == ("done", {"receipt": "r"})
+    assert [entry.code for entry in record.timeline] == ["accepted", "done"]
+    assert book.counts().done == 1
+    assert book.counts().open == 0
+    assert accept(book).state == "done"
+
+
+def test_commands_of_one_order_go_in_order_of_arrival(book):
+    accept(book, "c1")
+    accept(book, "c2", "cancel")
+    accept(book, "other", order="2-01")
+    assert book.claim("c2", "t") == Refusal("behind")
+    assert not isinstance(book.claim("other", "t"), Refusal)
+    first = book.claim("c1", "t")
+    assert book.claim("c2", "t2") == Refusal("behind")
+    assert book.finish(first, "done", {}, "") == (True, "c2")
+    assert book.claim("c2", "t2").kind == "cancel"
+
+
+def test_one_that_only_waits_lets_others_pass_and_one_that_may_have_been_sent_does_not(book, clock):
+    accept(book, "tracking", "tracking")
+    accept(book, "invoice")
+    claim = book.claim("tracking", "t")
+    assert book.defer(claim, 5, "its invoice is not there yet", how="wait", counts=False) == (True, "invoice")
+    invoice = book.claim("invoice", "t")
+    assert book.mark(invoice, {"looks": 0}, sent=True)
+    assert book.defer(invoice, 5, "timeout", how="retry") == (True, "")
+    accept(book, "cancel", "cancel")
+    assert book.claim("cancel", "t") == Refusal("behind")
+    clock.advance(6)
+    invoice = book.claim("invoice", "t2")
+    assert invoice.sent
+    assert invoice.memo == {"looks": 0}
+    assert invoice.attempts == 2
+    assert book.finish(invoice, "done", {}, "")[0]
+
+
+def test_a_dead_worker_s_command_is_taken_over_after_the_lease(book, clock):
+    accept(book)
+    claim = book.claim("c1", "t1")
+    assert book.mark(claim, {}, sent=True)
+    clock.advance(book.ledger.lease + 1)
+    assert book.due() == [("c1", "invoice")]
+    again = book.claim("c1", "t2")
+    assert again.sent
+    assert again.crashes == 1
+    assert not book.mark(claim, {}, sent=True)
+    assert book.finish(claim, "done", {}, "")[0] is False
+    assert book.defer(claim, 1, "x", how="retry")[0] is False
+
+
+def test_start_handling_and_commands_of_an_order_exclude_each_other(book, ledger, clock):
+    ledger.observe([Event("e", "h", "1-01", "ready-for-handling", None, "")])
+    download = ledger.claim("1-01", "download", "d")
+    ledger.advance(download, "start-handling", "delivered", erp="has")
+    accept(book)
+    carrying = book.claim("c1", "t1")
+    assert ledger.claim("1-01", "start-handling", "s1") == Refusal("locked")
+    book.defer(carrying, 0, "not yet", how="wait")
+    starting = ledger.claim("1-01", "start-handling", "s1")
+    clock.advance(1)
+    assert book.claim("c1", "t2") == Refusal("locked")
+    ledger.advance(starting, "ack", "handled")
+    assert not isinstance(book.claim("c1", "t2"), Refusal)
+
+
+def test_what_ended_is_told_until_the_erp_has_it(book, clock):
+    accept(book)
+    book.finish(book.claim("c1", "t"), "refused", {"why": "canceled"}, "canceled")
+    assert book.untold() == []
+    clock.advance(book.ledger.patience + 1)
+    assert book.untold() == ["c1"]
+    assert book.untold() == []
+    clock.advance(book.ledger.patience + 1)
+    book.told("c1")
+    assert book.untold() == []
+
+
+def test_dead_ones_are_listed_with_their_payload_whole(book):
+    accept(book)
+    book.finish(book.claim("c1", "t"), "dead", {"why": "72 h"}, "given up")
+    assert book.dead() == ["c1"]
+    assert book.record("c1").payload == PAYLOAD
+    assert [record.id for record in book.of_order("1-01")] == ["c1"]
