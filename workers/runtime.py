@@ -10,13 +10,13 @@ from functools import cached_property
 import redis
 
 from workers import errors, telemetry
-from workers.erp.sink import Sink, open_sink
+from workers.erp.sink import Sink, SinkOptions, open_sink
 from workers.heartbeat import Heartbeat
 from workers.ledger import Ledger
 from workers.limiter import Limiter
 from workers.policy import Policy
 from workers.scope import Scope
-from workers.settings import Account, Settings
+from workers.settings import Account, Settings, SettingsError
 from workers.vtex.client import Vtex
 
 log = telemetry.get(__name__)
@@ -91,7 +91,7 @@ class Runtime:
         limiter = Limiter(ledger, account.requests_per_minute)
         pool = settings.worker_concurrency + IO_THREADS
         vtex = Vtex(account, timeout=settings.http_timeout, pool=pool, pace=lambda _endpoint: limiter.wait())
-        sink = open_sink(settings.erp_url, pool=pool)
+        sink = self._open_sink(pool)
         return Link(
             account,
             ledger,
@@ -102,6 +102,19 @@ class Runtime:
             settings.order_scope,
             settings.shadow,
         )
+
+    def _open_sink(self, pool: int) -> Sink:
+        settings = self.settings
+        options = SinkOptions(
+            token=settings.erp_token,
+            signing_secret=settings.erp_signing_secret,
+            timeout=settings.http_timeout,
+        )
+        try:
+            return open_sink(settings.erp_url, pool=pool, options=options)
+        except errors.Invalid as invalid:
+            problem = str(invalid)
+        raise SettingsError([f"ERP_URL cannot be used: {problem}"])
 
     def close(self) -> None:
         """Give back connections and threads."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
-_SINK_SCHEMES = ("sqlite", "postgresql+psycopg")
+_SINKS = "sqlite:///..., postgresql+psycopg://..., https://..., file:///..., python:module:factory"
 _REDIS_SCHEMES = ("redis", "rediss")
 
 
@@ -96,6 +96,9 @@ class Settings:
 
     accounts: dict[str, Account]
     erp_url: str = field(repr=False)
+    erp_token: Secret = field(default_factory=lambda: Secret(""))
+    #: One or several, separated by spaces.
+    erp_signing_secret: Secret = field(default_factory=lambda: Secret(""))
     redis_url: str | None = field(default=None, repr=False)
     data_dir: Path = Path("var")
     timezone: str = "America/Sao_Paulo"
@@ -286,16 +289,58 @@ def _split(text: str, otherwise: str) -> SplitResult:
     return parts
 
 
-def _sink_url(text: str) -> str:
-    scheme = text.split(":", 1)[0]
-    if scheme not in _SINK_SCHEMES or "://" not in text:
-        known = ", ".join(f"{s}://..." for s in _SINK_SCHEMES)
-        raise ValueError(f"names no sink that we have: use {known}")
-    if scheme == "sqlite":
-        _sqlite_file(text)
-    else:
-        _postgresql_database(text)
-    return text
+def _sink_url(insecure: bool) -> Callable[[str], str]:
+    checks: dict[str, Callable[[str], object]] = {
+        "sqlite": _sqlite_file,
+        "postgresql+psycopg": _postgresql_database,
+        "http": _http_endpoint(insecure),
+        "https": _http_endpoint(insecure),
+        "file": _folder,
+    }
+
+    def parse(text: str) -> str:
+        scheme, _, rest = text.partition(":")
+        if scheme == "python":
+            _python_factory(text)
+        elif scheme in checks and rest.startswith("//"):
+            checks[scheme](text)
+        else:
+            raise ValueError(f"names no sink that we have: use {_SINKS}")
+        return text
+
+    return parse
+
+
+def _http_endpoint(insecure: bool) -> Callable[[str], None]:
+    def check(text: str) -> None:
+        parts = _split(text, "must be an address such as https://erp.example.com/orders")
+        if not parts.hostname or not re.fullmatch(r"[!-~]+", text):
+            raise ValueError(
+                "must be an address such as https://erp.example.com/orders, without spaces and accents"
+            )
+        if parts.fragment:
+            raise ValueError("must be an address without a fragment (#): nobody would get it")
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS and not insecure:
+            raise ValueError("is plain http to another machine: use https (or set ALLOW_INSECURE_HTTP=1)")
+
+    return check
+
+
+def _folder(text: str) -> None:
+    if not text.startswith("file:///") or text == "file:///":
+        raise ValueError("must be a full path with three slashes, such as file:///var/spool/orders")
+
+
+def _python_factory(text: str) -> None:
+    if not re.fullmatch(r"python:[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", text, re.ASCII):
+        raise ValueError("must be python:module:factory, such as python:my_erp:open_sink")
+
+
+def _signing_secret(text: str) -> Secret:
+    from workers.erp.signature import keys_of  # noqa: PLC0415 (a sink's module: only who uses it needs it)
+
+    keys_of(text)
+    return Secret(text)
 
 
 def _sqlite_file(text: str) -> None:
@@ -384,7 +429,9 @@ def load() -> Settings:
     )
     settings = Settings(
         accounts={account.name: account},
-        erp_url=read.parsed("ERP_URL", "", _sink_url) if erp else "",
+        erp_url=read.parsed("ERP_URL", "", _sink_url(insecure)) if erp else "",
+        erp_token=Secret(read.parsed("ERP_TOKEN", "", _credential)),
+        erp_signing_secret=read.parsed("ERP_SIGNING_SECRET", Secret(""), _signing_secret),
         redis_url=read.parsed("REDIS_URL", None, _redis_url),
         data_dir=read.parsed("DATA_DIR", Path("var"), Path),
         timezone=read.parsed("TIMEZONE", "America/Sao_Paulo", _zone),

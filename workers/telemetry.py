@@ -50,6 +50,11 @@ def secrets_of(settings: Settings) -> set[str]:
 
     found = {s.reveal() for a in settings.accounts.values() for s in (a.app_key, a.app_token)}
     found.add(settings.flower_basic_auth.reveal().partition(":")[2])
+    found.add(settings.erp_token.reveal())
+    for secret in settings.erp_signing_secret.reveal().split():
+        found |= {secret, secret.removeprefix("whsec_")}
+    if settings.erp_url.startswith("http"):
+        found.add(urlsplit(settings.erp_url).query)  # where some endpoints want a key
     for url in (settings.erp_url, settings.redis_url or ""):
         password = urlsplit(url).password
         if password:

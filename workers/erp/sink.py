@@ -8,10 +8,11 @@ order, so a sink is idempotent (:attr:`Delivery.key` stays the same over every r
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, cast
 
 from workers import errors
+from workers.settings import Secret
 
 #: The order may be prepared: it is ready for handling, or was moved on by hand.
 ORDER_READY = "order.ready"
@@ -24,7 +25,26 @@ CANCELED = "order.canceled"
 _OPENERS = {
     "sqlite": "workers.erp.sql",
     "postgresql+psycopg": "workers.erp.sql",
+    "http": "workers.erp.http",
+    "https": "workers.erp.http",
+    "file": "workers.erp.spool",
+    "python": "workers.erp.python",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class SinkOptions:
+    """What a sink may need beside its address.
+
+    ``token`` is ERP_TOKEN and ``signing_secret`` is ERP_SIGNING_SECRET; both are empty when they are not set, and
+    ``reveal()`` gives the text. ``timeout`` is how many seconds the ERP may stay silent
+    (HTTP_TIMEOUT_SECONDS), ``threads`` how many deliveries may go on at once.
+    """
+
+    token: Secret = field(default_factory=lambda: Secret(""))
+    signing_secret: Secret = field(default_factory=lambda: Secret(""))
+    timeout: float = 10.0
+    threads: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +74,11 @@ class Delivery:
 
 
 class Sink(Protocol):
-    """An ERP, as the workers see it. One object serves all threads of a process."""
+    """An ERP, as the workers see it. One object serves all threads of a process.
+
+    ``ERP_URL=python:module:factory`` opens one of your own: ``factory(options)`` gets :class:`SinkOptions` and
+    returns an object with these three methods.
+    """
 
     def deliver(self, delivery: Delivery) -> None:
         """Return when the ERP holds it durably; a repeat changes nothing.
@@ -72,10 +96,10 @@ class Sink(Protocol):
 
 
 class _Opener(Protocol):
-    def open_sink(self, url: str, *, pool: int) -> Sink: ...
+    def open_sink(self, url: str, options: SinkOptions) -> Sink: ...
 
 
-def open_sink(url: str, *, pool: int = 64) -> Sink:
+def open_sink(url: str, *, pool: int = 64, options: SinkOptions | None = None) -> Sink:
     """The sink that ``url`` names, for up to ``pool`` threads at a time; nothing is connected yet.
 
     Raise :class:`~workers.errors.Invalid` when there is no such sink.
@@ -85,4 +109,4 @@ def open_sink(url: str, *, pool: int = 64) -> Sink:
         known = ", ".join(f"{known}:" for known in _OPENERS)
         raise errors.Invalid(f"no ERP sink starts with {scheme[:20]!r}; there is {known}")
     opener = cast("_Opener", importlib.import_module(_OPENERS[scheme]))
-    return opener.open_sink(url, pool=pool)
+    return opener.open_sink(url, replace(options or SinkOptions(), threads=pool))

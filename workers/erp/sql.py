@@ -105,9 +105,9 @@ EVENTS = sa.Table(
 _TABLES = (ORDERS, EVENTS)
 
 
-def open_sink(url: str, *, pool: int) -> sink.Sink:
+def open_sink(url: str, options: sink.SinkOptions) -> sink.Sink:
     """See :func:`workers.erp.sink.open_sink`."""
-    return SqlSink(sql_engine.connect(url, pool))
+    return SqlSink(sql_engine.connect(url, options.threads))
 
 
 class SqlSink:
