@@ -40,6 +40,11 @@ if working then
     if at == '' then again = '~' elseif at > again then again = at end
     redis.call('HSET', key, 'again', again)
     note(key, 'news', hint)
+  elseif rec.state == 'parked' and not stale then
+    -- what it waited for may have happened: look now
+    redis.call('HDEL', key, 'after')
+    redis.call('ZADD', DUE, seconds(now), id)
+    note(key, 'news', hint)
   else
     count('duplicates')
   end
