@@ -1,0 +1,274 @@
+"""What gets lost on the way: answers of VTEX, messages of the broker, all of Redis, a worker."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from workers.ledger import DOWNLOAD
+
+
+class Watched:
+    """The ERP's sink, and the keys of what it was given."""
+
+    def __init__(self, sink) -> None:
+        self._sink = sink
+        self.keys = []
+        self.after = lambda: None
+
+    def deliver(self, delivery) -> None:
+        self._sink.deliver(delivery)
+        self.keys.append(delivery.key)
+        self.after()
+
+    def __getattr__(self, name):
+        return getattr(self._sink, name)
+
+
+@pytest.fixture
+def watched(flow):
+    def begin(**options):
+        store = flow(**options)
+        store.link.sink = Watched(store.link.sink)
+        return store
+
+    return begin
+
+
+# --- answers of VTEX ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("P4")
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_lost_answer_to_start_handling_is_found_out(flow, times):
+    store = flow()
+    store.fault("lost_answer", "start-handling", times=times)
+    (order,) = store.vtex.create()
+    audit = store.settled(events=1)
+    facts = audit["per_order"][order]
+    assert facts["startHandlingCount"] == 1
+    assert facts["startHandlingAttempts"] == 1 + times
+    assert "handled" in store.codes(order)
+    assert store.ledger.record(order).state == "done"
+
+
+@pytest.mark.promise("P1")
+def test_a_lost_answer_to_a_commit_is_said_again(flow):
+    store = flow()
+    store.fault("lost_answer", "/api/orders/feed", "POST")
+    store.vtex.create(count=3)
+    audit = store.settled(events=3)
+    assert audit["stale_commits"] == 3, "they were committed twice, which does no harm"
+    assert audit["early_commits"] == 0
+    assert store.ledger.counts().done == 3
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize("kind", ["error_5xx", "cut_before", "html_error", "truncated_json"])
+def test_every_call_may_fail_once(flow, kind):
+    store = flow(visibility_timeout=3.0)
+    for method, path in (("GET", "/api/orders/feed"), ("GET", "/api/oms/"), ("POST", "start-handling")):
+        store.fault(kind, path, method)
+    store.fault(kind, "/api/orders/feed", "POST")
+    (order,) = store.vtex.create()
+    audit = store.settled(events=1)
+    assert store.rows() == [(order, "ready-for-handling")]
+    assert audit["start_handling_effects"] == 1
+    assert audit["early_commits"] == 0
+
+
+# --- messages of the broker ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def loses(monkeypatch):
+    """``loses(n)``: the first ``n`` orders that the feed brings get no message at all."""
+
+    def begin(number):
+        from tasks import feed
+
+        enqueue, lost = feed.enqueue, []
+
+        def enqueue_some(account, order_id, *step):
+            if len(lost) < number:
+                lost.append(order_id)
+            else:
+                enqueue(account, order_id, *step)
+
+        monkeypatch.setattr(feed, "enqueue", enqueue_some)
+        return lost
+
+    return begin
+
+
+@pytest.mark.promise("P4")
+@pytest.mark.parametrize("visibility", [60.0, 1.0], ids=["the sweeper", "the sweeper and the feed"])
+def test_a_lost_message_is_healed_with_one_effect(flow, loses, visibility):
+    lost = loses(1)
+    store = flow(visibility_timeout=visibility)
+    store.vtex.create(count=5)
+    audit = store.settled(events=5)
+    assert "swept" in store.codes(lost[0])
+    assert len(store.rows()) == 5
+    assert store.ledger.stats()["delivered"] == 5
+    assert (audit["start_handling_effects"], audit["start_handling_attempts"]) == (5, 5)
+    assert audit["early_commits"] == 0
+
+
+@pytest.mark.promise("P4")
+def test_a_message_that_vanishes_from_its_queue_is_healed(flow, monkeypatch):
+    """The second of the chain: the broker took it, and no worker ever saw it."""
+    store = flow(visibility_timeout=60.0)
+    start_handling = store.app.tasks["orders.start_handling"]
+    publish, lost = start_handling.apply_async, []
+
+    def into_the_void(*args, **options):
+        if not lost:
+            lost.append(options)
+            return None
+        return publish(*args, **options)
+
+    monkeypatch.setattr(start_handling, "apply_async", into_the_void)
+    (order,) = store.vtex.create()
+    audit = store.settled(events=1)
+    assert lost
+    assert store.codes(order)[:5] == ["seen", "delivered", "swept", "handled", "committed"]
+    assert audit["start_handling_attempts"] == 1
+
+
+def test_a_backlog_is_not_taken_for_a_loss(flow):
+    """Orders that wait in a long queue, longer than patience, are not all sent again."""
+    store = flow(latency=0.3, visibility_timeout=60.0)
+    store.ledger.patience = 1.2
+    store.vtex.create(count=60)
+    store.settled(events=60)
+    assert store.ledger.stats().get("healed", 0) < 6, "one or two may be seen between two queues"
+    assert len(store.rows()) == 60
+
+
+# --- all of Redis ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("P2", "P3")
+def test_redis_loses_everything_while_start_handling_is_on_its_way(watched):
+    store = watched(visibility_timeout=2.0)
+    store.fault("slow", "start-handling", slow_seconds=1.0)
+    (order,) = store.vtex.create()
+    store.until(store.rows, "the ERP to have it")
+    store.redis.flushall()
+    audit = store.settled(events=1)
+    assert [row for row, _ in store.rows()] == [order]
+    assert set(store.link.sink.keys) == {f"teststore:{order}:order.ready"}
+    assert audit["start_handling_effects"] == 1
+    assert audit["start_handling_attempts"] == 1
+    assert audit["early_commits"] == 0
+    assert store.ledger.counts().done == 1
+
+
+@pytest.mark.promise("P2", "P3")
+def test_redis_loses_everything_before_start_handling(watched):
+    store = watched(visibility_timeout=2.0)
+    store.fault("cut_before", "start-handling")
+    store.link.sink.after = lambda: len(store.link.sink.keys) == 1 and store.redis.flushall()
+    (order,) = store.vtex.create()
+    audit = store.settled(events=1)
+    assert store.rows() == [(order, "ready-for-handling")]
+    assert store.link.sink.keys == [f"teststore:{order}:order.ready"] * 2
+    assert audit["start_handling_effects"] == 1
+    assert audit["early_commits"] == 0
+
+
+@pytest.mark.promise("P3")
+def test_redis_loses_everything_again_and_again(flow):
+    store = flow(visibility_timeout=1.5, latency=0.02, feed_states=("ready-for-handling",))
+    store.vtex.create(count=30)
+    for share in (5, 12, 20):
+        store.until(lambda share=share: len(store.rows()) >= share, f"{share} orders")
+        store.redis.flushall()
+    audit = store.settled()
+    assert len(store.rows()) == 30
+    assert audit["start_handling_effects"] == 30
+    assert audit["start_handling_more_than_once"] == 0
+    assert audit["early_commits"] == 0
+    assert audit["events_pending"] == 0
+
+
+# --- a worker ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("P2", "P4")
+def test_an_order_canceled_after_its_worker_died_with_the_erps_answer_is_taken_back(watched):
+    store = watched()
+    store.ledger.lease = 0.5
+    died = []
+
+    def die():
+        if not died:
+            died.append(1)
+            raise redis.ConnectionError("nothing can be written down any more")
+
+    store.link.sink.after = die
+    (order,) = store.vtex.create()
+    store.until(lambda: died, "the worker's end")
+    store.vtex.move(order, "canceled")
+    audit = store.settled(events=2)
+    assert store.rows() == [(order, "canceled")]
+    assert store.told() == ["order.canceled"]
+    assert audit["start_handling_effects"] == 0
+
+
+@pytest.mark.promise("P2", "P4")
+def test_a_worker_that_stalls_beyond_its_lease_changes_nothing(flow):
+    store = flow(visibility_timeout=60.0)
+    store.ledger.lease = 0.3
+    store.fault("slow", "/api/oms/", "GET", slow_seconds=2.0)
+    (order,) = store.vtex.create()
+    audit = store.settled(events=1)
+    store.idle()
+    assert "crash" in store.codes(order)
+    assert store.codes(order).count("delivered") == 1
+    assert audit["start_handling_effects"] == 1
+    assert store.logs("claim_lost") or store.logs("delivered")
+
+
+@pytest.mark.promise("P6")
+def test_an_order_that_kills_every_worker_ends_dead_and_the_others_go_on(flow, monkeypatch):
+    store = flow()
+    (poison,) = store.vtex.create()
+    events, _ = store.link.vtex.take_feed()
+    assert store.ledger.observe(events) == ["new"]
+    store.ledger.lease = 0.02
+    for number in range(10):
+        store.until(lambda: (store.ledger.record(poison).claimed_until or 0) < store.ledger.now(), ticks=())
+        store.ledger.claim(poison, DOWNLOAD, f"a worker that dies, {number}")
+    store.ledger.lease = 5.0
+    store.vtex.create(count=3)
+    audit = store.settled(events=4)
+    record = store.ledger.record(poison)
+    assert record.state == "dead"
+    assert "10 times" in record.error
+    assert len(store.rows()) == 3
+    assert audit["start_handling_effects"] == 3
+    (alarm,) = store.logs("dead")
+    assert (alarm["level"], alarm["order_id"]) == ("error", poison)
+
+
+@pytest.mark.promise("P4", "P6")
+def test_an_error_that_nobody_thought_of_is_tried_again(flow, monkeypatch):
+    store = flow()
+    read, failed = store.link.vtex.get_order, []
+
+    def odd(order_id):
+        if not failed:
+            failed.append(order_id)
+            raise KeyError("surprise")
+        return read(order_id)
+
+    monkeypatch.setattr(store.link.vtex, "get_order", odd)
+    (order,) = store.vtex.create()
+    audit = store.settled(events=1)
+    assert audit["start_handling_effects"] == 1
+    assert "retry" in store.codes(order)
+    (alarm,) = store.logs("unexpected_error")
+    assert "KeyError" in alarm["exception"]
+    assert alarm["order_id"] == order
