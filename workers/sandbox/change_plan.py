@@ -134,8 +134,8 @@ def plan(facts: Facts, body: dict[str, Any], seed: int, index: int, first_key: i
         gone = [draft.remove(item) for item in items_of(pair["from"])]
         prices = {line.sku: line.price for line in gone}
         for item, freight in zip(items_of(pair["to"]), _freights(pair["to"]), strict=False):
-            price = item.get("price", prices.get(item["id"]))
-            draft.add({**item, "price": price}, freight)
+            price = item.get("price")
+            draft.add({**item, "price": prices.get(item["id"]) if price is None else price}, freight)
     result = draft.finish(body.get("manualDiscountValue") or 0, body.get("manualIncrementValue") or 0)
     if result.facts.value > facts.value and PAYMENTS[facts.payment].group not in _INCREASABLE:
         raise Refused(400, "The order's payment cannot be increased", NO_INCREASE)

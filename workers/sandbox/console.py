@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import click
 
 from workers.sandbox.config import OPERATIONS, SandboxConfig
@@ -13,6 +16,36 @@ def _plan(_context: click.Context, _parameter: click.Parameter, value: str) -> F
         return FaultPlan.parse(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def _settings(
+    _context: click.Context, _parameter: click.Parameter, words: tuple[str, ...]
+) -> dict[str, object]:
+    """Read NAME=VALUE for any plain field of the configuration."""
+    plain = {
+        field.name: type(field.default)
+        for field in dataclasses.fields(SandboxConfig)
+        if isinstance(field.default, bool | int | float | str)
+    }
+    values: dict[str, object] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if name not in plain or not equals:
+            raise click.BadParameter(f"{word!r} is not NAME=VALUE with one of {', '.join(sorted(plain))}")
+        try:
+            value: object = text if plain[name] is str else json.loads(text)
+        except ValueError:
+            value = None
+        wanted = int | float if plain[name] is float else plain[name]
+        if not isinstance(value, wanted) or isinstance(value, bool) != (plain[name] is bool):
+            raise click.BadParameter(f"{name} needs a value like {_example(name)}")
+        values[name] = value
+    return values
+
+
+def _example(name: str) -> str:
+    default = getattr(SandboxConfig(), name)
+    return default if isinstance(default, str) else json.dumps(default)
 
 
 @click.command("sandbox")
@@ -54,14 +87,24 @@ def _plan(_context: click.Context, _parameter: click.Parameter, value: str) -> F
     type=click.Choice(OPERATIONS),
     help="An operation that the key may not do; may be repeated.",
 )
-def command(host: str, port: int, **options: object) -> None:
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    callback=_settings,
+    help="Any other setting of the sandbox as NAME=VALUE, such as invoice_delay=2; may be repeated.",
+)
+def command(host: str, port: int, settings: dict[str, object], **options: object) -> None:
     """Run a stand-in VTEX on this machine: its orders, its feed, and its bad days.
 
-    Steer it and ask it under /_sandbox/ (audit, orders, calls, faults, credentials, feed).
+    Steer it and ask it under /_sandbox/ (audit, orders, state, calls, changes, faults, credentials, feed).
     """
     from workers.sandbox.server import run  # noqa: PLC0415 - the console starts without a web server
 
-    config = SandboxConfig.from_dict(options)
+    try:
+        config = SandboxConfig.from_dict({**options, **settings})
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
     def ready(bound: int) -> None:
         address = f"http://{host}:{bound}"
