@@ -38,6 +38,17 @@ FAULTS = FaultPlan.parse("5xx=0.04,lost=0.03,cut=0.02,html=0.01,truncated=0.01,4
 #: An order that has not arrived after so many seconds counts as lost.
 PATIENCE = 180.0
 WORKERS = 2
+#: What the stand-in calls a fault, in words.
+_FAULTS = {
+    "lost_answer": "lost answers",
+    "duplicate_event": "doubled events",
+    "error_5xx": "server errors",
+    "cut_before": "cut connections",
+    "html_error": "web pages",
+    "truncated_json": "torn answers",
+    "error_429": "too many requests",
+    "slow": "slow answers",
+}
 #: How the names of our settings begin.
 OURS = (
     "VTEX_", "ERP_", "FEED_", "REDIS_", "DATA_DIR", "WORKER_", "FLOWER_", "RETRY_", "SWEEP_", "RECONCILE_",
@@ -202,7 +213,8 @@ def _summary(console: Console, orders: int, figures: Figures, database: Path, fl
     audit, stats = figures.audit, figures.stats
     table = Table(show_header=False, box=None, padding=(0, 2))
     handled_once = audit["start_handling_effects"] - audit["start_handling_more_than_once"]
-    faults = ", ".join(f"{count} {kind}" for kind, count in audit["faults"].items()) or "none"
+    given = sorted(audit["faults"].items(), key=lambda fault: -fault[1])
+    faults = ", ".join(f"{count} {_FAULTS.get(kind, kind)}" for kind, count in given) or "not at all"
     table.add_row("Orders in the feed", f"{orders}", f"in {audit['events_created']} events")
     table.add_row("In the ERP", f"{figures.distinct_in_erp}", "each once")
     table.add_row("Start handling at VTEX", f"{handled_once}", "each once")

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import redis
 from celery import Celery
 
 from workers.embedded import Embedded
@@ -84,15 +85,27 @@ def test_kill_nine_of_a_worker_of_valkey_and_of_up_itself(system, wait_until):
     assert system.left() == []
 
 
+@pytest.mark.promise("P2", "P3")
+def test_redis_emptied_in_the_middle_loses_no_order_and_doubles_none(system):
+    system = system(orders=150, faults=FAULTS, latency=0.1)
+    up = system.start("up")
+    system.until_handled(20)
+    with contextlib.closing(redis.Redis.from_url(system.redis_url())) as client:
+        client.flushall()
+    system.each_once()
+    assert system.stop(up) == 0
+    assert system.left() == []
+
+
 @pytest.mark.promise("P2")
 def test_two_ups_on_one_redis_share_the_work(system, tmp_path):
     system = system(orders=200, faults=FAULTS, latency=0.1)
-    with Embedded(tmp_path / "redis") as redis:
-        settings = {"REDIS_URL": redis.url, "WORKER_PROCESSES": "1", "WORKER_CONCURRENCY": "8"}
+    with Embedded(tmp_path / "redis") as server:
+        settings = {"REDIS_URL": server.url, "WORKER_PROCESSES": "1", "WORKER_CONCURRENCY": "8"}
         ups = [system.start("up", **settings, DATA_DIR=f"data {n}") for n in (1, 2)]
         system.each_once()
         assert all(system.said(up, "handled") for up in ups)
-        assert system.json("status", REDIS_URL=redis.url)["workers"] == 2
+        assert system.json("status", REDIS_URL=server.url)["workers"] == 2
         assert [system.stop(up) for up in ups] == [0, 0]
     assert system.left() == []
 
