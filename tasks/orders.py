@@ -125,6 +125,9 @@ def _commit(link: Link, acks: list[tuple[str, str]]) -> None:
     """Commit a lot. One handle that VTEX does not like must not hold back the others."""
     try:
         link.vtex.commit([handle for _, handle in acks])
+    except errors.NotFound as gone:
+        # no feed is configured, so its events are gone, too; poll raises the alarm
+        log.warning("feed_gone", why=str(gone), account=link.account.name, handles=len(acks))
     except errors.Permanent as refused:
         if len(acks) == 1:
             # an old handle; if its event still lives it comes back with a new one and is committed then
