@@ -18,8 +18,8 @@ from workers.vtex.states import READY_FOR_HANDLING
 
 #: How far back waiting orders are looked for. VTEX cancels what nobody handles long before.
 LOOK_BACK = timedelta(days=60)
-#: A window is not halved below this; 3,000 waiting orders in a minute would have to be read in two goes.
-SHORTEST_WINDOW = timedelta(minutes=1)
+#: A window is not halved below this: 3,000 orders a second are not to be expected.
+SHORTEST_WINDOW = timedelta(seconds=1)
 _CAP = LARGEST_PAGE * LAST_PAGE
 
 

@@ -213,7 +213,7 @@ class Flow:
 
 @pytest.fixture
 def flow(_worker, _settings, fresh_redis, tmp_path, monkeypatch):
-    """``flow(orders=…, visibility_timeout=…, …)``: a whole small system on short times."""
+    """``flow(orders=…, visibility_timeout=…, …)``: a whole small system on short times; ``also`` are settings."""
     from tasks import base, feed, orders
 
     monkeypatch.setattr(feed, "PROBE_SECONDS", 0.4)
@@ -224,7 +224,7 @@ def flow(_worker, _settings, fresh_redis, tmp_path, monkeypatch):
     with contextlib.ExitStack() as stack:
         stack.callback(logging.getLogger().handlers.__setitem__, slice(None), before)
 
-        def begin(**options) -> Flow:
+        def begin(*, also=None, **options) -> Flow:
             config = {"short_reads": False, "marketplace_events": 0.0, "visibility_timeout": 5.0} | options
             vtex = stack.enter_context(
                 SandboxProcess(
@@ -236,6 +236,7 @@ def flow(_worker, _settings, fresh_redis, tmp_path, monkeypatch):
             mine = dataclasses.replace(
                 _settings, accounts={ACCOUNT: account}, erp_url=f"sqlite:///{erp}", http_timeout=5.0
             )
+            mine = dataclasses.replace(mine, **(also or {}))
             telemetry.set_up(mine, stream=log)
             process = Runtime(mine)
             stack.callback(process.close)
