@@ -1,0 +1,157 @@
+"""The console without anything around it: wrong settings, wrong usage, and a README that tells the truth."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from workers import settings
+from workers.cli import console, main
+from workers.demo import OURS
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECRETS = ("vtexappkey-SECRET", "TOKENSECRET", "hunter2")
+#: Every command that reads the settings, with arguments that are all right.
+ARGUMENTS = {
+    "order": ["1234-01"],
+    "delete": ["--yes"],
+    "replay": ["1234-01"],
+    "redeliver": ["1234-01"],
+    "command": ["some-id"],
+    "invoice": ["1234-01", "-"],
+    "tracking": ["1234-01", "-"],
+    "cancel": ["1234-01"],
+    "change": ["1234-01", "-"],
+}
+WITHOUT_SETTINGS = {"demo", "sandbox", "check"}  # check tells of them in its own form
+
+
+def commands():
+    """Every command, groups taken apart."""
+    for name, command in console.commands.items():
+        if isinstance(command, click.Group):
+            yield from ([name, inner, *ARGUMENTS.get(inner, [])] for inner in command.commands)
+        else:
+            yield [name, *ARGUMENTS.get(name, [])]
+
+
+@pytest.fixture
+def call(monkeypatch, tmp_path, capfd):
+    """Runs the console's entry point here: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith(OURS):
+            monkeypatch.delenv(name)
+
+    def call(*arguments, **environment):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["vtexorders", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capfd.readouterr()
+        return end.value.code or 0, out, err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [c for c in commands() if c[0] not in WITHOUT_SETTINGS],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_wrong_settings_are_told_all_at_once_by_every_command(call, arguments, tmp_path):
+    code, out, err = call(
+        *arguments,
+        VTEX_APP_KEY=SECRETS[0],
+        VTEX_APP_TOKEN=f"{SECRETS[1]} with a space",
+        ERP_URL=f"postgresql+psycopg://erp:{SECRETS[2]}@host",
+        FEED_POLL_SECONDS="often",
+    )
+    assert code == 2
+    assert out == ""
+    assert err.startswith("The settings need attention:\n")
+    for problem in (
+        "VTEX_ACCOUNT is missing",
+        "VTEX_APP_TOKEN has characters",
+        "ERP_URL names no database",
+        "FEED_POLL_SECONDS must be a number",
+    ):
+        assert err.count(f"\n  - {problem}") == 1, err
+    for secret in SECRETS:
+        assert secret not in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []  # nothing was begun
+
+
+@pytest.mark.parametrize("arguments", [["nosuch"], ["order"], ["feed", "nosuch"], ["status", "--nosuch"]])
+def test_wrong_usage_is_exit_2(call, arguments):
+    code, out, err = call(*arguments)
+    assert code == 2
+    assert out == ""
+    assert "Usage: vtexorders" in err
+
+
+@pytest.mark.parametrize("arguments", [[], *({tuple(c[: 1 + (c[0] == "feed")]) for c in commands()})])
+def test_every_command_has_help(call, arguments):
+    code, out, _ = call(*arguments, "--help")
+    assert code == 0
+    assert out.startswith("Usage: vtexorders")
+
+
+def test_help_is_quick_because_commands_import_what_they_need():
+    code = (
+        "import sys, workers.cli; print([m for m in ('celery', 'sqlalchemy', 'aiohttp') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "celery" not in done.stdout
+    assert "sqlalchemy" not in done.stdout
+
+
+# The README
+
+
+def _section(title):
+    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_the_readme_explains_every_setting_and_no_other(monkeypatch):
+    asked = set()
+    real = settings._Reader._find
+
+    def find(self, name):
+        asked.add(name)
+        return real(self, name)
+
+    monkeypatch.setattr(settings._Reader, "_find", find)
+    with pytest.raises(settings.SettingsError):
+        settings.load()
+    rows = re.findall(r"^\| `([A-Z_]+)` \|", _section("Settings"), re.MULTILINE)
+    assert sorted(rows) == sorted(asked), "the table of settings in README.md and settings.load() differ"
+
+
+def test_the_readme_lists_every_command_and_no_other():
+    told = set()
+    for cell in re.findall(r"^\| (`.*?) \| ", _section("Commands"), re.MULTILINE):
+        told |= {words.split()[0] for words in re.findall(r"`([a-z][^`]*)`", cell)}
+    assert told == set(console.commands)
+
+
+def test_the_readme_calls_no_command_that_does_not_exist():
+    for name, inner in re.findall(r"vtexorders ([a-z]+)(?: ([a-z]+))?", README):
+        command = console.commands[name]
+        if isinstance(command, click.Group):
+            assert inner in command.commands
+
+
+def test_the_example_of_an_env_file_is_one(call, monkeypatch, tmp_path):
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    (tmp_path / ".env").write_text(example.replace("VTEX_ACCOUNT=\n", "VTEX_ACCOUNT=mystore\n"))
+    for name in ("VTEX_APP_KEY", "VTEX_APP_TOKEN"):
+        monkeypatch.setenv(name, "filled-in")
+    assert settings.load().account().name == "mystore"
