@@ -110,17 +110,15 @@ def document(account: str, seed: int, order: Order, known: Facts) -> dict[str, A
 
 
 def _totals(known: Facts) -> list[dict[str, Any]]:
+    """Write the four totals that get-order knows; what a change adds or takes by hand has none of its own."""
     goods = sum(line.price * line.quantity for line in known.lines)
     discounts = -sum(line.discount for line in known.lines)
-    totals = [
-        {"id": "Items", "name": "Total dos Itens", "value": goods},
-        {"id": "Discounts", "name": "Total dos Descontos", "value": discounts},
+    return [
+        {"id": "Items", "name": "Total dos Itens", "value": goods + max(known.manual, 0)},
+        {"id": "Discounts", "name": "Total dos Descontos", "value": discounts + min(known.manual, 0)},
         {"id": "Shipping", "name": "Total do Frete", "value": sum(known.shipping)},
         {"id": "Tax", "name": "Total da Taxa", "value": 0},
     ]
-    if known.manual:
-        totals.append({"id": "ManualValues", "name": "Total dos Valores Manuais", "value": known.manual})
-    return totals
 
 
 def _email(seed: int, order: Order) -> str:
