@@ -15,9 +15,19 @@ class SqliteErp:
         self.path = path
         self.url = f"sqlite:///{path}"
 
+    def rows(self, sql, *values):
+        with closing(sqlite3.connect(self.path, timeout=30)) as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def held(self, order_id):
+        return self.rows("SELECT status, document FROM vtex_orders WHERE order_id = ?", order_id)[0]
+
+    def told(self, order_id):
+        sql = "SELECT kind FROM vtex_order_events WHERE order_id = ? ORDER BY occurred_at"
+        return [kind for (kind,) in self.rows(sql, order_id)]
+
     def orders(self):
-        with closing(sqlite3.connect(self.path)) as connection:
-            return {order_id for (order_id,) in connection.execute("SELECT order_id FROM vtex_orders")}
+        return {order_id for (order_id,) in self.rows("SELECT order_id FROM vtex_orders")}
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """What every sink must do, as tests: subclass, and give one pytest fixture named ``erp``.
 
 It is shipped with the package, and not kept among this project's own tests, so that whoever writes a sink
-for another ERP can hold it against the same promises. It needs nothing but assertions:
+for another ERP can hold it against the same promises (``docs/erp.md`` has the whole of it). It needs nothing but
+pytest and assertions:
 
     class TestMySink(SinkContract, CrashContract):
         @pytest.fixture
@@ -16,6 +17,8 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import permutations
 from typing import TYPE_CHECKING, Protocol
 
 from workers.erp.sink import (
@@ -170,6 +173,55 @@ class SinkContract:
             sink.deliver(delivery(CANCELED, 4))
         assert erp.held("1-01") == ("canceled", delivery(CANCELED, 4).document)
 
+    def test_the_order_of_arrival_does_not_matter(self, erp: Erp) -> None:
+        story = [
+            delivery(second=1),
+            delivery(CANCELLATION_REQUESTED, 2),
+            delivery(second=3, status="handling"),
+            delivery(CANCELED, 4),
+        ]
+        with _opened(erp) as sink:
+            for number, arrival in enumerate(permutations(story)):
+                for part in (*arrival, *arrival):
+                    sink.deliver(replace(part, order_id=f"{number}-01"))
+        for number in range(24):
+            assert erp.held(f"{number}-01") == ("canceled", story[-1].document)
+            assert erp.told(f"{number}-01") == [CANCELLATION_REQUESTED, CANCELED]
+
+    def test_a_request_that_was_denied_ends_with_the_order_going_on(self, erp: Erp) -> None:
+        story = [
+            delivery(second=1),
+            delivery(CANCELLATION_REQUESTED, 2),
+            delivery(second=3, status="handling"),
+        ]
+        with _opened(erp) as sink:
+            for number, arrival in enumerate(permutations(story)):
+                for part in (*arrival, *arrival):
+                    sink.deliver(replace(part, order_id=f"{number}-01"))
+        for number in range(6):
+            assert erp.held(f"{number}-01") == ("handling", story[-1].document)
+            assert erp.told(f"{number}-01") == [CANCELLATION_REQUESTED]
+
+    def test_late_repeats_of_everything_change_nothing(self, erp: Erp) -> None:
+        story = [
+            delivery(second=1),
+            delivery(CANCELLATION_REQUESTED, 2),
+            delivery(second=3, status="handling"),
+            delivery(CANCELLATION_REQUESTED, 4),
+        ]
+        with _opened(erp) as sink:
+            for part in (*story, *story, *reversed(story)):
+                sink.deliver(part)
+        assert erp.held("1-01") == ("cancellation-requested", story[-1].document)
+        assert erp.told("1-01") == [CANCELLATION_REQUESTED, CANCELLATION_REQUESTED]
+
+    def test_an_unusual_order_number_is_a_number_like_any_other(self, erp: Erp) -> None:
+        ids = {"SLR-1/2", "../up", "a b", "ação", "x" * 100, "CON", "%2F", "1-01.json", "1-01"}
+        with _opened(erp) as sink:
+            for order_id in sorted(ids):
+                sink.deliver(delivery(order_id=order_id))
+        assert erp.orders() == ids
+
     def test_stores_do_not_mix(self, erp: Erp) -> None:
         mine = delivery()
         with _opened(erp) as sink:
@@ -208,6 +260,48 @@ class CrashContract:
             sink.deliver(delivery(order_id="next"))
         assert "next" in erp.orders()
 
+    def test_what_kill_9_interrupted_can_be_delivered_again(self, erp: Erp) -> None:
+        for _ in range(3):
+            writer = subprocess.Popen(
+                [sys.executable, "-c", _STORIES, erp.url], stdout=subprocess.PIPE, text=True
+            )  # noqa: S603
+            assert writer.stdout is not None
+            for _ in range(20):
+                assert writer.stdout.readline().strip()
+            writer.kill()
+            writer.stdout.close()
+            writer.wait()
+        begun = erp.orders()
+        assert begun
+        with _opened(erp) as sink:
+            for order_id in sorted(begun):
+                for second, kind in STORY:
+                    sink.deliver(delivery(kind, second, order_id=order_id))
+        assert erp.orders() == begun
+        for order_id in begun:
+            assert erp.held(order_id) == ("canceled", delivery(CANCELED, 4, order_id=order_id).document)
+            assert erp.told(order_id) == [CANCELLATION_REQUESTED, CANCELED]
+
+
+#: An order's whole life.
+STORY = (1, ORDER_READY), (2, CANCELLATION_REQUESTED), (3, ORDER_READY), (4, CANCELED)
+
+# Tells order after order its story, again and again, and prints each number when it is through.
+_STORIES = """
+import os, sys, threading
+from workers.erp.contract import STORY, delivery
+from workers.erp.sink import open_sink
+sink = open_sink(sys.argv[1])
+def write(name):
+    number = 0
+    while True:
+        for second, kind in STORY:
+            sink.deliver(delivery(kind, second, order_id=f"{name}-{number}"))
+        os.write(1, f"{name}-{number}\\n".encode())
+        number += 1
+for name in range(8):
+    threading.Thread(target=write, args=(name,)).start()
+"""
 
 # Prints an order's id, in one write, after deliver() has returned.
 _WRITER = """
