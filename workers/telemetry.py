@@ -36,12 +36,20 @@ class Redactor:
         return {key: self.clean(value) for key, value in event.items()}
 
     def clean(self, value: Any) -> Any:
-        """The value without any secret in it; only text can hold one."""
+        """The value without any secret in it, however deep; an object that would show one becomes text."""
         if isinstance(value, str):
             for secret in self._secrets:
                 if secret in value:
                     value = value.replace(secret, "***")
-        return value
+            return value
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, dict):
+            return {self.clean(key): self.clean(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.clean(inner) for inner in value]
+        shown = f"{value!r} {value}"
+        return self.clean(repr(value)) if any(secret in shown for secret in self._secrets) else value
 
 
 def secrets_of(settings: Settings) -> set[str]:
@@ -73,10 +81,13 @@ def set_up(settings: Settings, *, stream: Any = None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.stdlib.ExtraAdder(),
         structlog.processors.format_exc_info,
-        Redactor(secrets_of(settings)),
     ]
     last: list[Any] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
         if pretty
         else [
             structlog.processors.EventRenamer("message"),
@@ -85,7 +96,13 @@ def set_up(settings: Settings, *, stream: Any = None) -> None:
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        # redacted last, so that whatever another processor or a library put in is seen, and by the newest settings:
+        # a logger that was used before keeps its own processors
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            Redactor(secrets_of(settings)),
+            *last,
+        ],
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

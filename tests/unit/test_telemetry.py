@@ -1,0 +1,217 @@
+"""What the logs say, in which form, and what they must never say."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import pytest
+import structlog
+
+from workers import telemetry
+from workers.settings import Account, Secret, Settings
+
+KEY, TOKEN = "vtexappkey-CANARY-KEY", "CANARYTOKEN"
+REDIS, ERP, FLOWER = "canary-redis-pw", "canary%2Ferp%40pw", "canary-flower-pw"
+ERP_PLAIN = "canary/erp@pw"
+CANARIES = {KEY, TOKEN, REDIS, ERP, ERP_PLAIN, FLOWER}
+
+
+def settings(**options):
+    return Settings(
+        accounts={"teststore": Account("teststore", Secret(KEY), Secret(TOKEN))},
+        erp_url=f"postgresql+psycopg://user:{ERP}@db.example/erp",
+        redis_url=f"redis://:{REDIS}@127.0.0.1:6379/0",
+        flower_basic_auth=Secret(f"admin:{FLOWER}"),
+        **options,
+    )
+
+
+@pytest.fixture
+def logs():
+    """``logs(settings)``: log with them; afterwards its ``text`` and ``lines`` are what was written."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in telemetry._QUIET}
+
+    class Written:
+        def __init__(self):
+            self.stream = io.StringIO()
+
+        def __call__(self, given=None):
+            telemetry.set_up(given or settings(log_format="json"), stream=self.stream)
+            return self
+
+        @property
+        def text(self):
+            return self.stream.getvalue()
+
+        @property
+        def lines(self):
+            return [json.loads(line) for line in self.text.splitlines()]
+
+    yield Written()
+    root.handlers[:] = before
+    root.setLevel(level)
+    for name, value in levels.items():
+        logging.getLogger(name).setLevel(value)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def test_a_line_is_one_json_object_with_the_order_at_hand(logs):
+    logs()
+    with telemetry.bind(account="teststore", order_id="1-01", step="download"):
+        telemetry.get("tasks.orders").info("delivered", attempt=2, detail="ünïcode\nand a second line")
+    (line,) = logs.lines
+    assert line.pop("time").endswith("Z")
+    assert line == {
+        "message": "delivered",
+        "level": "info",
+        "logger": "tasks.orders",
+        "account": "teststore",
+        "order_id": "1-01",
+        "step": "download",
+        "attempt": 2,
+        "detail": "ünïcode\nand a second line",
+    }
+
+
+def test_libraries_speak_the_same_language(logs):
+    logs()
+    with telemetry.bind(order_id="1-01"):
+        logging.getLogger("some.library").warning("%s of %d", "one", 3, extra={"more": [1, 2]})
+    (line,) = logs.lines
+    assert (line["message"], line["level"], line["order_id"], line["more"]) == (
+        "one of 3",
+        "warning",
+        "1-01",
+        [1, 2],
+    )
+
+
+def test_a_traceback_is_one_line_of_the_log(logs):
+    logs()
+    try:
+        _raise("why")
+    except RuntimeError as error:
+        telemetry.get("x").error("unexpected_error", exc_info=error)
+    (line,) = logs.lines
+    assert "Traceback (most recent call last)" in line["exception"]
+    assert line["exception"].endswith("RuntimeError: outer why")
+
+
+def test_the_level_is_a_setting_and_chatty_libraries_are_quiet(logs):
+    logs(settings(log_format="json", log_level="WARNING"))
+    telemetry.get("x").info("no")
+    logging.getLogger("kombu").info("no")
+    telemetry.get("x").warning("yes")
+    assert [line["message"] for line in logs.lines] == ["yes"]
+    logs(settings(log_format="json", log_level="DEBUG"))
+    logging.getLogger("celery.app.trace").info("no")
+    telemetry.get("x").debug("debug")
+    assert [line["message"] for line in logs.lines] == ["yes", "debug"]
+
+
+def test_setting_up_twice_does_not_double_the_lines(logs):
+    logs()
+    logs()
+    telemetry.get("x").info("once")
+    assert len(logs.lines) == 1
+
+
+class Talkative:
+    def __repr__(self):
+        return f"<Talkative with {TOKEN}>"
+
+
+def _raise(secret):
+    """An error with another one behind it."""
+    raise RuntimeError(f"outer {secret}") from ValueError(f"inner {secret}")
+
+
+@pytest.mark.promise("P8")
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize("secret", sorted(CANARIES))
+def test_no_secret_gets_into_a_line(logs, secret, form):
+    logs(settings(log_format=form))
+    log, library = telemetry.get("x"), logging.getLogger("some.library")
+    log.info(secret, field=secret, nested={"a": [secret, {secret: (secret, 1)}], "b": {secret}})
+    log.info("positional %s", secret)
+    log.warning("an error as a value", error=ValueError(f"says {secret}"))
+    log.warning("bytes", value=secret.encode())
+    library.warning("headers: %r", {"X-VTEX-API-AppToken": secret})
+    library.warning("extra", extra={"url": f"redis://:{secret}@host/0", "deep": [{"x": secret}]})
+    with telemetry.bind(order_id=secret):
+        log.info("bound")
+    try:
+        _raise(secret)
+    except RuntimeError as error:
+        log.error("unexpected_error", exc_info=error)
+        library.exception("failed")
+        library.error("failed with %s", error, exc_info=True, stack_info=True)
+    assert secret not in logs.text
+    assert logs.text.count("***") >= 12
+    assert "says ***" in logs.text
+
+
+@pytest.mark.promise("P8")
+def test_no_object_shows_a_secret(logs):
+    logs()
+    telemetry.get("x").info("object", thing=Talkative(), innocent=Secret("x"))
+    (line,) = logs.lines
+    assert line["thing"] == "<Talkative with ***>"
+    assert line["innocent"] == "***"
+
+
+@pytest.mark.promise("P8")
+def test_a_logger_that_was_used_before_learns_new_secrets(logs):
+    """The address of the embedded Redis, with its password, is only known after the first lines."""
+    log = telemetry.get("x")
+    logs(settings(log_format="json"))
+    log.info("first")
+    later = settings(log_format="json")
+    object.__setattr__(later, "redis_url", "redis://:a-new-password@127.0.0.1/0")
+    logs(later)
+    log.info("connected to redis://:a-new-password@127.0.0.1/0")
+    assert "a-new-password" not in logs.text
+
+
+def test_short_secrets_do_not_spoil_innocent_words():
+    redact = telemetry.Redactor(["", "key", "token-value"])
+    assert redact.clean("keyword, token-value") == "keyword, ***"
+
+
+def test_a_secret_that_holds_another_is_replaced_whole():
+    redact = telemetry.Redactor(["secret", "secret-and-more"])
+    assert redact.clean("secret-and-more, secret") == "***, ***"
+
+
+def test_what_holds_no_secret_stays_as_it_is():
+    redact = telemetry.Redactor(["a-secret"])
+    thing = Talkative()
+    event = {"a": 1, "b": None, "c": True, "d": 1.5, "e": "text", "f": thing, "g": [1, {"h": "i"}]}
+    assert redact(None, "info", event) == event
+    assert redact.clean(thing) is thing
+
+
+def test_the_console_form_is_for_people(logs, recwarn):
+    logs(settings(log_format="console"))
+    with telemetry.bind(order_id="1-01"):
+        telemetry.get("x").info("delivered", attempt=2)
+    try:
+        _raise("why")
+    except RuntimeError:
+        telemetry.get("x").exception("unexpected_error")
+    lines = logs.text.splitlines()
+    assert "delivered" in lines[0]
+    assert "attempt=2" in lines[0]
+    assert "order_id=1-01" in lines[0]
+    assert lines[-1] == "RuntimeError: outer why"
+    assert "\x1b[" not in logs.text, "no colours in a file"
+    assert not recwarn.list
+
+
+def test_which_secrets_there_are():
+    assert telemetry.secrets_of(settings()) >= CANARIES
