@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from workers.ledger import Record, TimelineEntry
+from workers.ledger import DOWNLOAD, Record, TimelineEntry
 
 _WORDS = {
     "seen": "VTEX's feed told us of it ({})",
@@ -54,9 +54,9 @@ def next_thing(record: Record, now: float, paused: dict[str, dict[str, Any]]) ->
     if record.state == "dead":
         return f"nothing by itself: {record.error or 'it was given up'}"
     what = _STEPS.get(record.step or "", str(record.step))
-    if paused:
-        scope, pause = next(iter(paused.items()))
-        return f"it waits, because {'VTEX' if scope == 'vtex' else 'the ERP'} is paused: {pause['why']}"
+    for scope, pause in paused.items():
+        if scope == "vtex" or record.step == DOWNLOAD:  # only that step needs the ERP
+            return f"it waits, because {'VTEX' if scope == 'vtex' else 'the ERP'} is paused: {pause['why']}"
     if record.claimed_until and record.claimed_until > now:
         return f"a worker is at it now: {what}"
     when = f"in {max(0.0, (record.due or now) - now):.0f} s at the latest"

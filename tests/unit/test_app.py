@@ -1,0 +1,196 @@
+"""The Celery application: where a task goes, and the facts about Celery and kombu that the design stands on."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+import celery
+import pytest
+from celery import Celery, Task, chain
+from kombu.utils.scheduling import priority_cycle
+from packaging.version import Version
+
+import tasks.feed
+import tasks.orders
+import tasks.upkeep
+from workers import app as module
+from workers import policy
+from workers.settings import Account, Secret, Settings
+
+SETTINGS = Settings(
+    accounts={name: Account(name, Secret("key"), Secret("token")) for name in ("one", "other")},
+    erp_url="sqlite:///erp.db",
+    redis_url="redis://127.0.0.1:6379/0",
+)
+
+
+@pytest.fixture
+def configured():
+    """An application of the same configuration that no other test uses."""
+    return Celery("configured", set_as_current=False, config_source=module.configuration(SETTINGS))
+
+
+# --- configuration -----------------------------------------------------------------------------------------
+
+
+def test_a_countdown_is_far_below_the_visibility_timeout():
+    """A longer one would be delivered again before its time, and multiply."""
+    assert policy.LONGEST_COUNTDOWN <= module.VISIBILITY_TIMEOUT / 3
+    options = module.configuration(SETTINGS)["broker_transport_options"]
+    assert options["visibility_timeout"] == module.VISIBILITY_TIMEOUT
+
+
+def ours():
+    return sorted(name for name in module.app.tasks if not name.startswith("celery."))
+
+
+@pytest.mark.parametrize("name", ours())
+def test_every_task_goes_to_a_queue_that_workers_read(configured, name):
+    options = configured.amqp.router.route({}, name, args=(), kwargs={"account": "one"})
+    assert options["queue"].name in module.QUEUES
+    assert options["queue"].name != module.DEFAULT or name.startswith("orders."), name
+
+
+def test_first_steps_come_last():
+    """A free worker ends what is under way before it begins something new."""
+    assert module.QUEUES[0] == module.UPKEEP
+    assert module.QUEUES[-1] == module.ORDERS
+    assert module.QUEUES.index(module.HANDLING) < module.QUEUES.index(module.ORDERS)
+    options = module.configuration(SETTINGS)["broker_transport_options"]
+    assert options["queue_order_strategy"] == "priority"
+
+
+def test_the_queues_are_read_in_the_order_in_which_they_stand(configured):
+    assert list(configured.amqp.queues) == list(module.QUEUES)
+    cycle = priority_cycle(module.QUEUES)
+    cycle.rotate(module.UPKEEP)
+    assert list(cycle.consume(3)) == list(module.QUEUES[:3])
+
+
+def test_every_store_has_its_ticks_and_none_piles_up():
+    schedule = module.schedule(SETTINGS)
+    told = {(entry["task"], entry["kwargs"]["account"]) for entry in schedule.values()}
+    for task in ("feed.poll", "orders.ack", "upkeep.sweep"):
+        assert {(task, "one"), (task, "other")} <= told
+    for entry in schedule.values():
+        assert entry["task"] in module.app.tasks
+        assert entry["options"]["expires"] <= max(entry["schedule"], 1.0)
+
+
+def test_what_a_dead_worker_held_comes_back(configured):
+    conf = configured.conf
+    assert conf.task_acks_late
+    assert conf.task_reject_on_worker_lost
+    assert conf.worker_prefetch_multiplier == 1
+    assert conf.broker_connection_max_retries is None
+    assert conf.result_backend is None
+    assert not conf.worker_cancel_long_running_tasks_on_connection_loss
+
+
+def test_messages_carry_json_only(configured):
+    assert configured.conf.task_serializer == "json"
+    assert configured.conf.accept_content == ["json"]
+
+
+def test_credentials_are_in_no_message_and_no_name(configured):
+    """Arguments show in Flower: an account and an order id are all there is."""
+    sent = tasks.orders.download.signature(kwargs={"account": "one", "order_id": "1-01"})
+    assert sent.kwargs == {"account": "one", "order_id": "1-01"}
+    assert "token" not in str(module.schedule(SETTINGS))
+
+
+# --- facts about Celery and kombu --------------------------------------------------------------------------
+
+
+def test_celery_is_one_whose_worker_survives_a_restart_of_redis():
+    """5.7.0 makes a worker exit when Redis drops while a late acknowledged task is in flight."""
+    assert Version("5.6.3") <= Version(celery.__version__) < Version("5.7")
+    assert "celery<5.7,>=5.6.3" in (importlib.metadata.requires("vtex-order-workers") or [])
+
+
+@pytest.fixture
+def eager():
+    app = Celery("eager", set_as_current=False, broker_url="memory://", task_always_eager=False)
+    app.conf.task_ignore_result = True
+    return app
+
+
+def traced(app, task, **headers):
+    """Run a task as a worker does, with the request of a message."""
+    from celery.app.trace import build_tracer
+
+    request = {"id": "id-1", "args": [], "kwargs": {}, "retries": 0, **headers}
+    return build_tracer(task.name, task, app=app)("id-1", [], {}, request)
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_the_chain_is_read_after_the_body_ran(eager, monkeypatch, stops):
+    """So a body that sets ``request.chain = None`` keeps the next step from being published."""
+    published = []
+
+    @eager.task(name="second", shared=False)
+    def second():
+        raise AssertionError("not here")
+
+    @eager.task(name="first", shared=False, bind=True)
+    def first(self):
+        if stops:
+            self.request.chain = None
+
+    monkeypatch.setattr(second, "apply_async", lambda *_, **__: published.append("second"))
+    eager.finalize()
+    rest = chain(second.si(), app=eager)
+    traced(eager, first, chain=[rest.tasks[0]])
+    assert published == ([] if stops else ["second"])
+
+
+def test_a_call_method_of_ones_own_is_what_the_worker_calls(eager):
+    called = []
+
+    class Base(Task):
+        abstract = True
+
+        def __call__(self, *args, **kwargs):
+            called.append(self.request.id)
+
+    @eager.task(name="mine", shared=False, base=Base)
+    def mine():
+        raise AssertionError("the base decides whether the body runs")
+
+    traced(eager, mine)
+    assert called == ["id-1"]
+
+
+def test_a_retry_keeps_the_rest_of_the_chain_and_its_queue(eager):
+    @eager.task(name="first", shared=False, bind=True)
+    def first(self):
+        raise AssertionError
+
+    rest = [first.si()]
+    first.push_request(
+        id="id-1", args=[], kwargs={}, chain=rest, delivery_info={"exchange": "", "routing_key": "handling"}
+    )
+    try:
+        again = first.signature_from_request(countdown=5, retries=1)
+    finally:
+        first.pop_request()
+    assert again.options["chain"] == rest
+    assert again.options["queue"] == "handling"
+    assert again.options["task_id"] == "id-1"
+
+
+def test_tasks_are_published_to_their_queue_by_name(configured):
+    """Through the anonymous exchange: kombu's bindings are lost with Redis, and nothing notices."""
+    sent = []
+
+    class Producer:
+        auto_declare = False
+
+        def publish(self, body, exchange, routing_key, **_):
+            sent.append((exchange, routing_key))
+
+    for name in ("orders.download", "orders.start_handling", "feed.poll"):
+        options = configured.amqp.router.route({}, name)
+        message = configured.amqp.create_task_message("id", name, (), {})
+        configured.amqp.send_task_message(Producer(), name, message, **options)
+    assert sent == [("", "orders"), ("", "handling"), ("", "upkeep")]
