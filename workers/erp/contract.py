@@ -246,7 +246,7 @@ class CrashContract:
     """What needs a process that can be killed."""
 
     def test_what_was_acknowledged_survives_kill_9(self, erp: Erp) -> None:
-        writer = subprocess.Popen([sys.executable, "-c", _WRITER, erp.url], stdout=subprocess.PIPE, text=True)  # noqa: S603
+        writer = _run(_WRITER, erp)
         assert writer.stdout is not None
         acknowledged = {writer.stdout.readline().strip() for _ in range(100)}
         writer.kill()
@@ -262,9 +262,7 @@ class CrashContract:
 
     def test_what_kill_9_interrupted_can_be_delivered_again(self, erp: Erp) -> None:
         for _ in range(3):
-            writer = subprocess.Popen(
-                [sys.executable, "-c", _STORIES, erp.url], stdout=subprocess.PIPE, text=True
-            )  # noqa: S603
+            writer = _run(_STORIES, erp)
             assert writer.stdout is not None
             for _ in range(20):
                 assert writer.stdout.readline().strip()
@@ -319,6 +317,10 @@ def write(name):
 for name in range(16):
     threading.Thread(target=write, args=(name,)).start()
 """
+
+
+def _run(program: str, erp: Erp) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", program, erp.url], stdout=subprocess.PIPE, text=True)  # noqa: S603
 
 
 @contextmanager

@@ -11,6 +11,8 @@ import inspect
 import logging
 import re
 import sys
+import sysconfig
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ADDRESS = re.compile(r"python:([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*(?:\.[^\W\d]\w*)*)", re.ASCII)
+_LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 _METHODS = ("deliver", "check", "close")
 #: Whatever a foreign module does: sys.exit() in it must not end a worker.
 _ANYTHING = (Exception, SystemExit)
@@ -136,11 +139,13 @@ def _kind_and_place(error: BaseException) -> str:
     """What it is and where, but not what it says: that may quote the order."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__} in {Path(error.filename).name}, line {error.lineno}"
-    place = ""
-    trace = error.__traceback__
-    while trace:
-        file = trace.tb_frame.f_code.co_filename
-        if file != __file__:
-            place = f" in {Path(file).name}, line {trace.tb_lineno}"
-        trace = trace.tb_next
-    return f"{type(error).__name__}{place}"
+    places = traceback.extract_tb(error.__traceback__)
+    # The last line that somebody wrote for this ERP, not the library's that it called.
+    theirs = [place for place in places if place.filename != __file__ and not _is_library(place.filename)]
+    for place in (theirs or places)[-1:]:
+        return f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
+    return type(error).__name__
+
+
+def _is_library(file: str) -> bool:
+    return file.startswith((*_LIBRARIES, "<"))
