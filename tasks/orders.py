@@ -6,6 +6,8 @@ The feed's event only said "look": the fresh order document decides.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from tasks.base import Step, Tick, To, Work
 from workers import errors, runtime, telemetry
 from workers.app import app
@@ -22,6 +24,8 @@ log = telemetry.get(__name__)
 COMMIT_AGAIN_SECONDS = 2.0
 #: So often an order is read again when the document is older than the event that told of it.
 STALE_READS = 6
+#: By so many seconds VTEX's clock and Redis' may differ.
+CLOCKS_DIFFER = 3600.0
 
 
 @app.task(name="orders.download", base=Step, step=DOWNLOAD)
@@ -66,10 +70,16 @@ def _ready(work: Work, order: Order, then: str) -> To:
 def _canceled(work: Work, order: Order, kind: str) -> To:
     """The ERP is told, unless it is certain that it never got the order."""
     repeated = work.claim.told == kind and (kind == CANCELED or work.claim.at == order.last_change)
-    if not work.claim.erp or repeated or work.link.shadow == "look":
+    if repeated or work.link.shadow == "look" or _never_delivered(work, order):
         return To(IGNORED if not work.claim.erp else ACK, "not_told", order.status or "", _facts(order))
     work.tell_erp(kind, order)
     return To(ACK, "told_canceled", order.status or "", _facts(order, told=kind))
+
+
+def _never_delivered(work: Work, order: Order) -> bool:
+    """Whether it is certain that the ERP never got the order: no record says so, and none can be missing."""
+    known_from = datetime.fromtimestamp(work.link.ledger.complete_since() + CLOCKS_DIFFER, UTC)
+    return not work.claim.erp and order.creation_date > f"{known_from:%Y-%m-%dT%H:%M:%S}"
 
 
 def _facts(order: Order, told: str | None = None) -> dict[str, str]:

@@ -286,6 +286,14 @@ class Ledger:
         finished = cast("list[str | None]", self.redis.mget(buckets))
         return sum(int(n) for n in finished if n) / 30
 
+    def complete_since(self) -> float:
+        """Every order that was seen since then is known here: before, the ledger began, was lost, or has forgotten.
+
+        Seconds since 1970.
+        """
+        now, began = self.now(), self.redis.get(self.key("began"))
+        return max(float(str(began)) if began is not None else now, now - self.tombstone)
+
     def now(self) -> float:
         """Redis' clock, in seconds."""
         whole, micro = self.redis.time()

@@ -65,8 +65,8 @@ def test_a_retried_start_handling_stays_in_its_queue(flow, seen):
 def test_an_order_that_needs_no_start_handling_leaves_no_message_behind(flow, seen):
     store = flow()
     (order,) = store.vtex.create()
-    store.vtex.move(order, "canceled")
-    store.settled(events=2)
+    store.vtex.move(order, "payment-pending")
+    store.settled(events=1)
     store.idle()
     assert seen == [("orders.download", "orders", 0)]
 

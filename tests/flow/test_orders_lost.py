@@ -193,6 +193,19 @@ def test_redis_loses_everything_again_and_again(flow):
     assert audit["events_pending"] == 0
 
 
+@pytest.mark.promise("P3")
+@pytest.mark.parametrize("state", ["canceled", "cancellation-requested"])
+def test_a_cancellation_reaches_the_erp_though_nobody_remembers_its_order(flow, state):
+    """Redis was lost, or the record of an old order has expired."""
+    store = flow(orders=1)
+    (order,) = store.settled(events=1)["per_order"]
+    store.redis.flushall()
+    store.vtex.move(order, state)
+    store.settled(events=2)
+    assert store.rows() == [(order, state)]
+    assert store.told() == [f"order.{state.replace('-', '_')}"]
+
+
 # --- a worker ----------------------------------------------------------------------------------------------
 
 

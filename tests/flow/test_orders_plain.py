@@ -26,6 +26,7 @@ def test_orders_go_into_the_erp_are_handled_once_and_committed(flow):
 @pytest.mark.promise("P1")
 def test_an_order_that_is_canceled_before_it_is_read_is_not_delivered(flow):
     store = flow()
+    store.redis.set(store.ledger.key("began"), store.ledger.now() - 7200)
     (order,) = store.vtex.create()
     store.vtex.move(order, "canceled")
     audit = store.settled(events=2)

@@ -8,6 +8,7 @@ local patience = tonumber(ARGV[7])
 local key = order_key(id)
 local rec = read(key, 'v', 'state', 'step', 'seen', 'at', 'news', 'erp', 'told', 'claim', 'again')
 count('events')
+redis.call('SET', P .. 'began', seconds(now), 'NX') -- what was before, this ledger cannot know
 
 if newer(rec) then return 'newer' end
 if at > (rec.news or '') then redis.call('HSET', key, 'news', at) end
