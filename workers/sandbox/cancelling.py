@@ -130,7 +130,7 @@ class Cancellations:
         )
 
     def _close(self, order: Order, reason: str | None, *, by_user: bool) -> None:
-        """End a cancellation; with the flutter of VTEX's known issue it looks undone for a moment."""
+        """End a cancellation; with the flutter of VTEX's known problem it looks undone for a moment."""
         if order.status != "cancel":
             return
         config, store = self._world.config, self._world.store

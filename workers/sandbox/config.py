@@ -62,7 +62,7 @@ class SandboxConfig:
     cancel_when_ready: Literal["request", "cancel"] = "request"
     #: From ``cancel`` to ``canceled``.
     cancel_delay: float = 0.05
-    #: The states go canceled, cancel, canceled, as VTEX's known issue has it.
+    #: The states go canceled, cancel, canceled, as VTEX's known problem has it.
     cancel_flutter: bool = False
     #: From ``canceled`` until the order's document has the reason.
     cancel_reason_delay: float = 0.0
@@ -74,7 +74,7 @@ class SandboxConfig:
     cancel_after_return: bool = False
     #: A second cancel call within so many seconds counts as an accident, unless it was announced.
     confirmation_window: float = 60.0
-    #: Refusing one's own request leaves the order in cancellation-request-denied-ffm, a known issue of VTEX.
+    #: Refusing one's own request leaves the order in cancellation-request-denied-ffm, a known problem of VTEX.
     own_denial_sticks: bool = False
 
     #: From a change to ``waiting-confirmation``, and from there to its end.

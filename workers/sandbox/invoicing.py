@@ -1,6 +1,6 @@
 """Invoices: what the invoice call accepts, and what becomes of the order.
 
-Source: VTEX's orders API reference, its guide to order invoicing, and its known issues.
+Source: VTEX's orders API reference, its guide to order invoicing, and its known problems.
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ class Invoices:
         order = self._world.store.get(order_id)
         form = read_form(body, date_only=self._world.config.date_only_invoices)
         outbound = self._world.store.outbound(order)
+        if outbound.running_change is not None:
+            self._world.watch.note("invoice_during_change", order.order_id)
         known = outbound.package(form.number)
         if known is not None:
             return self._repeat(order, known, form)
         self._check_state(order, outbound, form)
-        self._look(order, outbound, form)
+        self._look(order, form)
         refunds = form.kind == "Input" and self._refunds(order, outbound, form)
         if form.kind == "Output":
             self._check_sum(order, outbound, form)
@@ -105,11 +107,9 @@ class Invoices:
         if order.status not in ALLOWS_INVOICES and not partly:
             raise Refused(400, f"Order in status {order.status} cannot receive the invoice {form.number}")
 
-    def _look(self, order: Order, outbound: Outbound, form: Form) -> None:
+    def _look(self, order: Order, form: Form) -> None:
         """Count what deserves it."""
         watch = self._world.watch
-        if outbound.running_change is not None:
-            watch.note("invoice_during_change", order.order_id)
         if not form.plain_number:
             watch.note("odd_invoice_numbers", order.order_id)
         skus = {line.sku for line in self._world.store.facts(order).lines}

@@ -1,6 +1,6 @@
 """Tracking: the number on an invoice, and the events on the way to the buyer.
 
-Source: VTEX's orders API reference, and its known issues about the characters of an invoice number.
+Source: VTEX's orders API reference, and its known problems about the characters of an invoice number.
 """
 
 from __future__ import annotations
