@@ -6,16 +6,14 @@ repeats: the policy decides. Rules are from VTEX's orders API reference and its 
 
 from __future__ import annotations
 
-import json
-import time
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from workers.errors import Invalid, NotFound, OrderLinkError
-from workers.net.transport import Answer, HiddenHeaders, NoAnswer, Transport, user_agent
-from workers.vtex.answers import Endpoint, failure_of, json_of, text_of, unanswered
+from workers.errors import Invalid, NotFound
+from workers.vtex.answers import Endpoint, json_of, text_of
+from workers.vtex.calls import part
 from workers.vtex.schemas import (
     Event,
     FeedConfig,
@@ -27,13 +25,10 @@ from workers.vtex.schemas import (
     load_order_page,
 )
 from workers.vtex.states import FEED_FILTER_STATES
+from workers.vtex.writes import Writes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    import requests
-
-    from workers.settings import Account
+    from collections.abc import Sequence
 
 LARGEST_LOT = 10  # what VTEX gives in one feed read, at most
 LAST_PAGE = 30  # of the order list: beyond it VTEX answers with an error
@@ -67,40 +62,16 @@ _START = Endpoint(
 _LIST = Endpoint("list_orders", "list orders", "GET", "List Orders")
 
 
-class Vtex:
+class Vtex(Writes):
     """One VTEX account. Shared by all threads of a process.
 
     ``timeout`` is in seconds (see :class:`~workers.net.transport.Transport`).
     ``pace(endpoint)`` is asked before each call and may raise :class:`~workers.errors.RateLimited`.
     ``observe(endpoint, status, seconds)`` is told after each call; status is None if nothing was answered.
     An endpoint's name is its method's name.
+
+    Here are the calls that bring orders in; those that carry an ERP's answers back are in :class:`Writes`.
     """
-
-    def __init__(
-        self,
-        account: Account,
-        *,
-        timeout: float = 10.0,
-        pool: int = 64,
-        session: requests.Session | None = None,
-        pace: Callable[[str], None] | None = None,
-        observe: Callable[[str, int | None, float], None] | None = None,
-    ) -> None:
-        self._account = account
-        self._pace = pace
-        self._observe = observe
-        self._transport = Transport(timeout=timeout, pool=pool, session=session)
-        self._oms, self._feed = account.oms_url, account.feed_url
-        for host in {self._oms, self._feed}:
-            self._transport.prepare(host)
-        self._headers = _headers(account)
-        self._post_headers = self._headers.copy()
-        self._post_headers["Content-Length"] = "0"
-        #: The Date of VTEX's last answer, as it was sent.
-        self.server_date: str | None = None
-
-    def __repr__(self) -> str:
-        return f"<Vtex {self._account.name}>"
 
     def take_feed(self, maxlot: int = LARGEST_LOT) -> tuple[list[Event], list[dict[str, Any]]]:
         """Up to ``maxlot`` events (10 at most), and the items that cannot be used.
@@ -181,7 +152,7 @@ class Vtex:
 
     def get_order(self, order_id: str) -> Order:
         """The order as it is now, its document kept whole in ``text``."""
-        answer = self._call(_ORDER, f"/api/oms/pvt/orders/{quote(order_id, safe='')}", about=order_id)
+        answer = self._call(_ORDER, f"/api/oms/pvt/orders/{part(order_id)}", about=order_id)
         return load_order(text_of(_ORDER, answer, order_id), order_id)
 
     def start_handling(self, order_id: str) -> None:
@@ -190,7 +161,7 @@ class Vtex:
         Conflict with code OMS003 if the order is not in ready-for-handling: it may be done already, too
         early, or canceled, so look.
         """
-        self._call(_START, f"/api/oms/pvt/orders/{quote(order_id, safe='')}/start-handling", about=order_id)
+        self._call(_START, f"/api/oms/pvt/orders/{part(order_id)}/start-handling", about=order_id)
 
     def list_orders(
         self,
@@ -212,57 +183,6 @@ class Vtex:
             query["f_creationDate"] = f"creationDate:[{since} TO {until}]"
         answer = self._call(_LIST, f"/api/oms/pvt/orders?{urlencode(query, quote_via=quote)}")
         return load_order_page(json_of(_LIST, answer))
-
-    def close(self) -> None:
-        """Close the idle connections."""
-        self._transport.close()
-
-    def _call(
-        self, endpoint: Endpoint, target: str, *, body: Mapping[str, Any] | None = None, about: str = ""
-    ) -> Answer:
-        """Make the call; return a success or raise what its answer, or the lack of one, means."""
-        if self._pace:
-            self._pace(endpoint.name)
-        headers, content = self._headers, None
-        if body is not None:
-            content = json.dumps(body).encode()
-            headers = self._headers.copy()
-            headers["Content-Length"] = str(len(content))
-        elif endpoint.method != "GET":
-            headers = self._post_headers
-        host = self._feed if endpoint.feed else self._oms
-        status: int | None = None
-        failure: OrderLinkError | None
-        started = time.perf_counter()
-        try:
-            answer = self._transport.exchange(host, endpoint.method, target, headers, content)
-            status = answer.status
-            self.server_date = answer.headers.get("Date")
-            failure = failure_of(endpoint, about, answer, self._account)
-        except NoAnswer as no_answer:
-            failure = unanswered(endpoint, about, no_answer)
-        finally:
-            if self._observe:
-                self._observe(endpoint.name, status, time.perf_counter() - started)
-        if failure:
-            raise failure
-        return answer
-
-
-def _headers(account: Account) -> HiddenHeaders:
-    key, token = account.app_key.reveal(), account.app_token.reveal()
-    if not (key + token).isascii() or not (key + token).isprintable():
-        raise Invalid("VTEX_APP_KEY or VTEX_APP_TOKEN has characters that cannot be sent in a header")
-    return HiddenHeaders(
-        {
-            "X-VTEX-API-AppKey": key,
-            "X-VTEX-API-AppToken": token,
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip, deflate",
-            "Content-Type": "application/json",
-            "User-Agent": user_agent(),
-        }
-    )
 
 
 def _milliseconds(moment: datetime) -> str:

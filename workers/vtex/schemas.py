@@ -8,46 +8,46 @@ never costs us the order. What we do not know we leave alone: the document itsel
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre_load, validate
+from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate
 
 from workers.errors import Invalid, Unavailable
+from workers.vtex.details import OrderDetails, load_details
+from workers.vtex.lenient import (
+    ABSENT_DATE,
+    OPTIONAL,
+    Count,
+    Flag,
+    Instant,
+    Lenient,
+    Number,
+    Text,
+    Texts,
+    instant,
+    lower_keys,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+__all__ = [
+    "Event",
+    "FeedConfig",
+    "Order",
+    "OrderPage",
+    "OrderRow",
+    "instant",
+    "load_events",
+    "load_feed_config",
+    "load_json",
+    "load_order",
+    "load_order_page",
+]
+
 _LONGEST_ORDER_ID = 100
 _LONGEST_HANDLE = 10_000
-
-_INSTANT = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,7}))?"
-    r"(?:[Zz]|([+-])([01]\d|2[0-3]):?([0-5]\d))?",
-    re.ASCII,
-)
-
-
-def instant(text: str) -> str:
-    """Any of VTEX's dates as ``YYYY-MM-DDTHH:MM:SS.fffffffZ`` in UTC, which sorts as text.
-
-    VTEX sends none to seven digits of a second (Python's datetime holds six, hence text), and ``Z``,
-    ``+00:00``, ``-03:00`` or nothing behind them; nothing means UTC. ValueError for anything else.
-    """
-    match = _INSTANT.fullmatch(text)
-    if not match:
-        raise ValueError("not a date and time as VTEX writes them")
-    *parts, fraction, sign, hours, minutes = match.groups()
-    moment = datetime(*(int(part) for part in parts))  # type: ignore[arg-type]  # noqa: DTZ001 (made UTC here)
-    if sign:
-        offset = timedelta(hours=int(hours), minutes=int(minutes))
-        try:
-            moment = moment - offset if sign == "+" else moment + offset
-        except OverflowError:
-            raise ValueError("a date outside of the years 1 to 9999") from None
-    return f"{moment.isoformat()}.{(fraction or '').ljust(7, '0')}Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,19 @@ class Order:
     value: int | None
     text: str = field(repr=False)
 
+    def details(self) -> OrderDetails:
+        """What writing to the order needs to know of it: packages, totals, cancellations, changes.
+
+        The document is parsed at each call, since reading an order into the ERP never needs it: keep the answer.
+        """
+        try:
+            document = load_json(self.text)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise Unavailable(f"order {self.order_id}: its document cannot be read")
+        return load_details(document)
+
 
 @dataclass(frozen=True, slots=True)
 class FeedConfig:
@@ -118,70 +131,6 @@ class OrderPage:
     unusable: int = 0
 
 
-class _Text(fields.Field[str | None]):
-    """A short text: trimmed; blank, unprintable or of another type is None; a number is its digits."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str | None:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        if not isinstance(value, str):
-            return None
-        text = value.strip()
-        return text if text and text.isprintable() else None
-
-
-class _Flag(fields.Field[bool | None]):
-    """True, false, or None for whatever else."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool | None:
-        return value if isinstance(value, bool) else None
-
-
-class _Number(fields.Field[float | None]):
-    """A finite number, also when written as text; None for whatever else."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> float | None:
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-            return None
-        try:
-            number = float(value)
-        except (ValueError, OverflowError):
-            return None
-        return number if abs(number) < 2**53 else None  # false for nan, too
-
-
-class _Count(_Number):
-    """A whole number (cents, items); a fraction is None, not rounded."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int | None:
-        number = super()._deserialize(value, *args, **kwargs)
-        return int(number) if number is not None and number.is_integer() else None
-
-
-class _Instant(fields.Field[str]):
-    """A canonical instant, "" for whatever cannot be read as one."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
-        try:
-            return instant(value) if isinstance(value, str) else ""
-        except ValueError:
-            return ""
-
-
-class _Texts(fields.Field[tuple[str, ...]]):
-    """The texts of a list, each once; of objects, their ``key``. Whatever else is an empty list."""
-
-    def __init__(self, key: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._key = key
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> tuple[str, ...]:
-        items = value if isinstance(value, list) else []
-        if self._key is not None:
-            items = [item.get(self._key) for item in items if isinstance(item, dict)]
-        return tuple(dict.fromkeys(item for item in items if isinstance(item, str) and item))
-
-
 def _usable_order_id(value: str) -> None:
     if (
         not 0 < len(value) <= _LONGEST_ORDER_ID
@@ -193,26 +142,19 @@ def _usable_order_id(value: str) -> None:
 
 
 _ID: dict[str, Any] = {"required": True, "validate": _usable_order_id}
-_OPTIONAL: dict[str, Any] = {"load_default": None, "allow_none": True}
-_ABSENT_DATE: dict[str, Any] = {"load_default": "", "allow_none": True}
 
 
-class _Lenient(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
-
-class _EventSchema(_Lenient):
-    event_id = _Text(data_key="eventId", **_OPTIONAL)
+class _EventSchema(Lenient):
+    event_id = Text(data_key="eventId", **OPTIONAL)
     handle = fields.String(
         required=True,
         validate=[validate.Length(1, _LONGEST_HANDLE), validate.Predicate("isprintable")],
     )
     order_id = fields.String(data_key="orderId", **_ID)
-    state = _Text(**_OPTIONAL)
-    domain = _Text(**_OPTIONAL)
-    last_change = _Instant(data_key="lastChange", **_ABSENT_DATE)
-    current_change = _Instant(data_key="currentChange", **_ABSENT_DATE)
+    state = Text(**OPTIONAL)
+    domain = Text(**OPTIONAL)
+    last_change = Instant(data_key="lastChange", **ABSENT_DATE)
+    current_change = Instant(data_key="currentChange", **ABSENT_DATE)
 
     @post_load
     def _make(self, data: dict[str, Any], **_: Any) -> Event:
@@ -228,49 +170,49 @@ class _EventSchema(_Lenient):
         )
 
 
-class _OrderSchema(_Lenient):
+class _OrderSchema(Lenient):
     order_id = fields.String(data_key="orderId", **_ID)
-    status = _Text(required=True, allow_none=True)  # null: an incomplete order; absent: not an order
-    last_change = _Instant(data_key="lastChange", **_ABSENT_DATE)
-    creation_date = _Instant(data_key="creationDate", **_ABSENT_DATE)
-    origin = _Text(**_OPTIONAL)
-    sales_channel = _Text(data_key="salesChannel", **_OPTIONAL)
-    affiliate_id = _Text(data_key="affiliateId", **_OPTIONAL)
-    seller_ids = _Texts(key="id", data_key="sellers", **_OPTIONAL)
-    item_seller_ids = _Texts(key="seller", data_key="items", **_OPTIONAL)
-    order_group = _Text(data_key="orderGroup", **_OPTIONAL)
-    sequence = _Text(**_OPTIONAL)
-    is_completed = _Flag(data_key="isCompleted", **_OPTIONAL)
-    in_error = _Flag(data_key="workflowIsInError", **_OPTIONAL)
-    value = _Count(**_OPTIONAL)
+    status = Text(required=True, allow_none=True)  # null: an incomplete order; absent: not an order
+    last_change = Instant(data_key="lastChange", **ABSENT_DATE)
+    creation_date = Instant(data_key="creationDate", **ABSENT_DATE)
+    origin = Text(**OPTIONAL)
+    sales_channel = Text(data_key="salesChannel", **OPTIONAL)
+    affiliate_id = Text(data_key="affiliateId", **OPTIONAL)
+    seller_ids = Texts(key="id", data_key="sellers", **OPTIONAL)
+    item_seller_ids = Texts(key="seller", data_key="items", **OPTIONAL)
+    order_group = Text(data_key="orderGroup", **OPTIONAL)
+    sequence = Text(**OPTIONAL)
+    is_completed = Flag(data_key="isCompleted", **OPTIONAL)
+    in_error = Flag(data_key="workflowIsInError", **OPTIONAL)
+    value = Count(**OPTIONAL)
 
 
-class _FilterSchema(_Lenient):
-    type = _Text(**_OPTIONAL)
-    status = _Texts(**_OPTIONAL)
-    expression = _Text(**_OPTIONAL)
+class _FilterSchema(Lenient):
+    type = Text(**OPTIONAL)
+    status = Texts(**OPTIONAL)
+    expression = Text(**OPTIONAL)
 
 
-class _QueueSchema(_Lenient):
-    visibilitytimeoutinseconds = _Number(**_OPTIONAL)
-    messageretentionperiodinseconds = _Number(**_OPTIONAL)
+class _QueueSchema(Lenient):
+    visibilitytimeoutinseconds = Number(**OPTIONAL)
+    messageretentionperiodinseconds = Number(**OPTIONAL)
 
 
-class _FeedConfigSchema(_Lenient):
+class _FeedConfigSchema(Lenient):
     """Keys arrive in lower case: VTEX's reference and its examples differ in the case of several."""
 
-    filter = fields.Nested(_FilterSchema, **_OPTIONAL)
-    queue = fields.Nested(_QueueSchema, **_OPTIONAL)
-    quantity = _Count(**_OPTIONAL)
-    approximateageofoldestmessageinseconds = _Number(**_OPTIONAL)
-    aproximateageofoldestmessageinseconds = _Number(**_OPTIONAL)  # one of VTEX's pages spells it so
+    filter = fields.Nested(_FilterSchema, **OPTIONAL)
+    queue = fields.Nested(_QueueSchema, **OPTIONAL)
+    quantity = Count(**OPTIONAL)
+    approximateageofoldestmessageinseconds = Number(**OPTIONAL)
+    aproximateageofoldestmessageinseconds = Number(**OPTIONAL)  # one of VTEX's pages spells it so
 
     @pre_load
     def _lower(self, data: Mapping[str, Any], **_: Any) -> dict[str, Any]:
-        lowered = _lower_keys(data)
+        lowered = lower_keys(data)
         for part in ("filter", "queue"):
             inner = lowered.get(part)
-            lowered[part] = _lower_keys(inner) if isinstance(inner, dict) else None
+            lowered[part] = lower_keys(inner) if isinstance(inner, dict) else None
         return lowered
 
     @post_load
@@ -288,16 +230,16 @@ class _FeedConfigSchema(_Lenient):
         )
 
 
-class _RowSchema(_Lenient):
+class _RowSchema(Lenient):
     order_id = fields.String(data_key="orderId", **_ID)
-    status = _Text(**_OPTIONAL)
-    creation_date = _Instant(data_key="creationDate", **_ABSENT_DATE)
+    status = Text(**OPTIONAL)
+    creation_date = Instant(data_key="creationDate", **ABSENT_DATE)
 
 
-class _PagingSchema(_Lenient):
-    total = _Count(**_OPTIONAL)
-    pages = _Count(**_OPTIONAL)
-    current_page = _Count(data_key="currentPage", **_OPTIONAL)
+class _PagingSchema(Lenient):
+    total = Count(**OPTIONAL)
+    pages = Count(**OPTIONAL)
+    current_page = Count(data_key="currentPage", **OPTIONAL)
 
 
 # Building a schema costs more than using it: each is built once. Loading is safe from many threads.
@@ -413,7 +355,3 @@ def _load(schema: Schema, data: Any) -> tuple[Any, list[str]]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
-
-
-def _lower_keys(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {str(key).lower(): value for key, value in data.items()}
