@@ -104,8 +104,20 @@ def spool_erp(tmp_path):
 
 
 @pytest.fixture
-def http_erp(tmp_path):
+def receiver(tmp_path):
+    """Starts a receiver, with a token or a secret of its own."""
+    running = []
+
+    def start(**options):
+        running.append(HttpErp(tmp_path / f"received-{len(running)}.db", **options))
+        return running[-1]
+
+    yield start
+    for erp in running:
+        erp.close()
+
+
+@pytest.fixture
+def http_erp(receiver):
     """A receiver that runs."""
-    erp = HttpErp(tmp_path / "received.db")
-    yield erp
-    erp.close()
+    return receiver()

@@ -80,7 +80,8 @@ def is_signed(secret: str, headers: dict[str, str], body: bytes) -> bool:
 class Handler(BaseHTTPRequestHandler):
     """Answers 200 once the order is stored, and says why when it is not."""
 
-    protocol_version = "HTTP/1.1"
+    protocol_version = "HTTP/1.1"  # connections stay open
+    wbufsize = -1  # the answer in one piece: in two it would take 40 ms longer
     erp: Erp
     token = secret = ""
 

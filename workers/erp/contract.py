@@ -275,7 +275,7 @@ class CrashContract:
             for order_id in sorted(begun):
                 for second, kind in STORY:
                     sink.deliver(delivery(kind, second, order_id=order_id))
-        assert erp.orders() == begun
+        assert begun <= erp.orders()
         for order_id in begun:
             assert erp.held(order_id) == ("canceled", delivery(CANCELED, 4, order_id=order_id).document)
             assert erp.told(order_id) == [CANCELLATION_REQUESTED, CANCELED]
