@@ -1,24 +1,47 @@
-"""Celery's task events, for a worker whose tasks are threads.
+"""Celery's task events, for a worker whose tasks are threads, and many.
 
 Celery 5.6 and 5.7 empty the buffer of events after it was published, and forget what another thread put in
 meanwhile: Flower then shows finished tasks as received for ever. Here exactly what was published is removed.
+And they publish at each turn of the worker's loop, which costs a sixth of a busy worker's time: here events are
+sent together, a moment later.
 """
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 from celery.app.events import Events as CeleryEvents
 from celery.events.dispatcher import EventDispatcher
+
+#: Seconds that events may wait to be sent together; a worker's own heartbeat (every 2 s) sends what is left.
+TOGETHER = 0.5
+#: So many are sent without waiting.
+MANY = 100
 
 
 class Dispatcher(EventDispatcher):  # type: ignore[misc]
     """The dispatcher of a worker process."""
 
-    def flush(self, errors: bool = True, groups: bool = True) -> None:
-        """Publish what is buffered; what comes in meanwhile stays for the next time."""
+    _sent = 0.0
+
+    def send(self, type: str, *args: Any, **fields: Any) -> Any:  # noqa: A002 - Celery's name for it
+        """Send an event; one that is not buffered (a heartbeat) takes the buffered ones along."""
+        answer = super().send(type, *args, **fields)
+        if not type.startswith("task-"):
+            self.flush(errors=False, hurry=True)
+        return answer
+
+    def flush(self, errors: bool = True, groups: bool = True, *, hurry: bool = False) -> None:
+        """Publish what is buffered, if it is worth it; what comes in meanwhile stays for the next time."""
         super().flush(errors=errors, groups=False)
         if not groups:
             return
         with self.mutex:
+            waiting = sum(map(len, self._group_buffer.values()))
+            if not waiting or not (hurry or waiting >= MANY or time.monotonic() - self._sent >= TOGETHER):
+                return
+            self._sent = time.monotonic()
             for group, events in self._group_buffer.items():
                 batch = list(events)
                 if batch:
