@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from unittest.mock import MagicMock
+
 import pytest
 
 from workers import events
@@ -28,7 +30,7 @@ def dispatcher():
     from celery import Celery
 
     app = Celery("x", broker="memory://")
-    made = Dispatcher(channel=object(), hostname="h", enabled=False, app=app, buffer_group=["task"])
+    made = Dispatcher(channel=MagicMock(), hostname="h", enabled=False, app=app, buffer_group=["task"])
     made.producer, made.enabled = Producer(), True
     made.on_send_buffered = made.flush
     yield made
