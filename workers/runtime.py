@@ -37,6 +37,20 @@ def connect(url: str) -> redis.Redis:
     )
 
 
+def open_erp(settings: Settings, pool: int) -> Sink:
+    """The sink that the settings name; ``SettingsError`` with one sentence if there is none."""
+    options = SinkOptions(
+        token=settings.erp_token,
+        signing_secret=settings.erp_signing_secret,
+        timeout=settings.http_timeout,
+    )
+    try:
+        return open_sink(settings.erp_url, pool=pool, options=options)
+    except errors.Invalid as invalid:
+        problem = str(invalid)
+    raise SettingsError([f"ERP_URL cannot be used: {problem}"])
+
+
 @dataclass(slots=True)
 class Link:
     """Everything that a step of one account's orders may use."""
@@ -49,6 +63,8 @@ class Link:
     policy: Policy
     scope: Scope
     shadow: str
+    zone: str
+    change_api: str
 
     def trouble(self, error: Exception) -> None:
         """What an error means for the whole account, whichever task met it."""
@@ -91,7 +107,7 @@ class Runtime:
         limiter = Limiter(ledger, account.requests_per_minute)
         pool = settings.worker_concurrency + IO_THREADS
         vtex = Vtex(account, timeout=settings.http_timeout, pool=pool, pace=lambda _endpoint: limiter.wait())
-        sink = self._open_sink(pool)
+        sink = open_erp(settings, pool)
         return Link(
             account,
             ledger,
@@ -102,19 +118,6 @@ class Runtime:
             settings.order_scope,
             settings.shadow,
         )
-
-    def _open_sink(self, pool: int) -> Sink:
-        settings = self.settings
-        options = SinkOptions(
-            token=settings.erp_token,
-            signing_secret=settings.erp_signing_secret,
-            timeout=settings.http_timeout,
-        )
-        try:
-            return open_sink(settings.erp_url, pool=pool, options=options)
-        except errors.Invalid as invalid:
-            problem = str(invalid)
-        raise SettingsError([f"ERP_URL cannot be used: {problem}"])
 
     def close(self) -> None:
         """Give back connections and threads."""
