@@ -68,7 +68,7 @@ class HttpErp:
     def close(self):
         self.server.shutdown()
         self.server.server_close()
-        self.server.RequestHandlerClass.erp._database.close()
+        self.server.RequestHandlerClass.erp.close()
 
     def rows(self, sql, *values):
         with closing(sqlite3.connect(self.database, timeout=30)) as connection:

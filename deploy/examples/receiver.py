@@ -65,6 +65,11 @@ class Erp:
             if kind != "order.ready":
                 erp.execute("INSERT OR IGNORE INTO cancellations VALUES (?, ?, ?, ?)", (*whose, kind, change))
 
+    def close(self) -> None:
+        """Let whoever is storing an order finish, and let go of the file."""
+        with self._one_at_a_time:
+            self._database.close()
+
 
 def is_signed(secret: str, headers: dict[str, str], body: bytes) -> bool:
     """Check the signature, and that it is not older than five minutes."""
@@ -103,7 +108,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.erp.take(message, body.decode())
             except (ValueError, KeyError, TypeError, AttributeError):
                 self.answer(400, "not a message about an order")
-            except sqlite3.OperationalError:
+            except sqlite3.Error:
                 self.answer(503, "the database is busy")  # it comes again
             else:
                 self.answer(200, "stored")
