@@ -241,14 +241,14 @@ def _outline(parts: list[Any]) -> Outline:
             return None
         for item in items:
             sku, quantity = _below(item, "id"), _below(item, "quantity")
-            if (
-                isinstance(sku, bool)
-                or not isinstance(sku, (str, int))
-                or not isinstance(quantity, (int, float))
-            ):
+            if isinstance(sku, bool) or not isinstance(sku, (str, int)) or not _is_whole(quantity):
                 return None
             found.append((str(sku), int(quantity)))
     return tuple(sorted(found))
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int) or (isinstance(number, float) and number.is_integer())
 
 
 def _logs(entries: list[Any]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ LONGEST_URL = 2048
 LARGEST_XML = 2**20
 _NUMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*", re.ASCII)
 _NOT_OF_A_NUMBER = re.compile(r"[^A-Za-z0-9]+", re.ASCII)
+_SHOWN_NUMBER = re.compile(r"(?=.{1,20}$)(?=.*[0-9])(?!.*[A-Za-z]{5}).*")  # a longer word may be a name
 
 _Value = TypeVar("_Value")
 _WORDS: dict[str, Any] = {"required": "is missing", "null": "is null; give a value or leave it out"}
@@ -160,7 +161,8 @@ class InvoiceNumber(Text):
         safe = _NOT_OF_A_NUMBER.sub("-", text).strip("-")
         raise ValidationError(
             "has other characters than letters, digits and hyphens: VTEX would take it and then could neither "
-            "find the invoice nor be repaired; " + (f"write {safe}" if safe else "leave them out")
+            "find the invoice nor be repaired; "
+            + (f"write {safe}" if _SHOWN_NUMBER.match(safe) else "leave them out")
         )
 
 
