@@ -75,6 +75,7 @@ class Work:
             status=order.status,
             last_change=order.last_change,
             document=order.text,
+            redelivered=self.claim.redeliver,
         )
         try:
             self.link.sink.deliver(delivery)

@@ -33,7 +33,7 @@ def download(work: Work) -> To:
     """Read the order afresh, and put it durably into the ERP if it is to be fulfilled."""
     order = work.vtex.get_order(work.order_id)
     status = order.status
-    if not work.claim.erp and (outside := work.link.scope.outside(order)):
+    if not work.claim.erp and (outside := work.link.settings.order_scope.outside(order)):
         return To(IGNORED, "not_ours", outside, _facts(order))
     if status is None:
         raise errors.NotYet("VTEX has not completed this order yet (its status is empty)")
@@ -61,7 +61,7 @@ def _ready(work: Work, order: Order, then: str) -> To:
     """The order is to be fulfilled; after that it goes ``then``: to start-handling, or it is in handling already."""
     if work.claim.told == ORDER_READY:
         return To(then, "looked", order.status or "", _facts(order))
-    if work.link.shadow == "look":
+    if work.link.settings.shadow == "look":
         return To(then, "would_deliver", order.status or "", _facts(order, told=ORDER_READY))
     work.tell_erp(ORDER_READY, order)
     return To(then, "delivered", order.status or "", _facts(order, told=ORDER_READY))
@@ -70,7 +70,7 @@ def _ready(work: Work, order: Order, then: str) -> To:
 def _canceled(work: Work, order: Order, kind: str) -> To:
     """The ERP is told, unless it is certain that it never got the order."""
     repeated = work.claim.told == kind and (kind == CANCELED or work.claim.at == order.last_change)
-    if repeated or work.link.shadow == "look" or _never_delivered(work, order):
+    if repeated or work.link.settings.shadow == "look" or _never_delivered(work, order):
         return To(IGNORED if not work.claim.erp else ACK, "not_told", order.status or "", _facts(order))
     work.tell_erp(kind, order)
     return To(ACK, "told_canceled", order.status or "", _facts(order, told=kind))
@@ -90,7 +90,7 @@ def _facts(order: Order, told: str | None = None) -> dict[str, str]:
 @app.task(name="orders.start_handling", base=Step, step=START_HANDLING)
 def start_handling(work: Work) -> To:
     """Tell VTEX that the order is being prepared. The ERP has it already."""
-    if work.link.shadow:
+    if work.link.settings.shadow:
         return To(ACK, "would_handle")
     try:
         work.vtex.start_handling(work.order_id)
@@ -110,7 +110,7 @@ def ack(link: Link) -> None:
     """Commit the handles of finished orders, ten a call, several calls at once when many wait."""
     if "vtex" in link.ledger.paused():
         return
-    if link.shadow:
+    if link.settings.shadow:
         while acks := link.ledger.take_acks():
             link.ledger.settle_acks(acks)  # nothing is committed: the events come back, and are known then
         return

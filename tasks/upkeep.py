@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from tasks.base import Tick
-from workers import errors, runtime, telemetry
+from workers import errors, intake, runtime, telemetry
 from workers.app import HANDLING, ORDERS, app
+from workers.command_ledger import CommandLedger
 from workers.dispatch import enqueue
+from workers.outcome import report
 from workers.reconcile import LOOK_BACK, close_gap
 from workers.runtime import Link
 
@@ -35,7 +37,7 @@ def sweep(link: Link) -> None:
 @app.task(name="upkeep.reconcile", base=Tick)
 def reconcile(link: Link) -> None:
     """Take in what waits at VTEX and is not known here: events that were lost, or a ledger that was."""
-    if link.ledger.paused() or link.shadow:
+    if link.ledger.paused() or link.settings.shadow:
         return
     with link.ledger.alone("reconcile", LEASE_SECONDS) as renew:
         if renew is None:
@@ -52,14 +54,37 @@ def reconcile(link: Link) -> None:
             log.warning("reconciled", taken_in=len(gap.missing), dead_but_waiting=len(gap.dead))
 
 
+@app.task(name="orders.tell", base=Tick)
+def tell(link: Link) -> None:
+    """Tell the ERP how its commands ended; each until it has it."""
+    if "erp" in link.ledger.paused():
+        return
+    book = CommandLedger(link.ledger)
+    for command in book.untold():
+        record = book.record(command)
+        try:
+            if record:
+                link.sink.deliver(report(record, link.account.name))
+        except errors.Permanent as error:
+            log.error("erp_refuses_outcome", command=command, why=str(error))
+        except errors.OrderLinkError as error:
+            link.trouble(errors.SinkDenied(str(error)) if isinstance(error, errors.AccessDenied) else error)
+            log.warning("not_told", command=command, why=str(error))
+            return
+        book.told(command)
+
+
 def _sweep(link: Link, renew: Callable[[], object]) -> None:
-    total = 0
+    total, book = 0, CommandLedger(link.ledger)
     backlog = _queues_hold_all(link)
     while found := link.ledger.due(backlog=backlog):
         for order_id, step in found:
             enqueue(link.account.name, order_id, step)
         total += len(found)
         renew()
+    for command, kind, order_id in book.due():
+        intake.enqueue(link.account.name, command, kind, order_id)
+        total += 1
     if total:
         log.info("swept", orders=total)
 

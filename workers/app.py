@@ -27,9 +27,13 @@ assert policy.LONGEST_COUNTDOWN <= VISIBILITY_TIMEOUT / 3  # noqa: S101 - a long
 
 #: Seconds between two looks at the buffer of commits.
 ACK_SECONDS = 1.0
+#: Seconds between two looks at what the ERP is still to be told.
+TELL_SECONDS = 5.0
 
 app = Celery(
-    "vtexorders", events="workers.events:Events", include=["tasks.feed", "tasks.orders", "tasks.upkeep"]
+    "vtexorders",
+    events="workers.events:Events",
+    include=["tasks.feed", "tasks.orders", "tasks.commands", "tasks.upkeep"],
 )
 
 
@@ -81,6 +85,10 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "feed.*": UPKEEP,
             "upkeep.*": UPKEEP,
             "orders.ack": UPKEEP,
+            "orders.tell": UPKEEP,
+            **dict.fromkeys(
+                ("orders.invoice", "orders.tracking", "orders.cancel", "orders.change"), COMMANDS
+            ),
             "orders.download": ORDERS,
             "orders.start_handling": HANDLING,
         },
@@ -99,6 +107,7 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "orders.ack": ACK_SECONDS,
         "upkeep.sweep": settings.sweep,
         "upkeep.reconcile": settings.reconcile,
+        "orders.tell": TELL_SECONDS,
     }
     return {
         f"{task} {account}": {

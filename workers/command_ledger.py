@@ -69,6 +69,7 @@ class CommandRecord:
     attempts: int
     sent: bool
     waits: bool
+    ended: float | None  # seconds since 1970
     due: float | None
     payload: dict[str, Any] = field(repr=False)
     timeline: list[TimelineEntry] = field(default_factory=list)
@@ -128,7 +129,6 @@ class CommandLedger:
             to,
             text,
             line(words),
-            self.ledger.patience,
             self.ledger.tombstone,
         )
         return answer[0] == "ended", answer[1] if len(answer) > 1 else ""
@@ -148,10 +148,10 @@ class CommandLedger:
         )
         return answer[0] == "deferred", answer[1] if len(answer) > 1 else ""
 
-    def due(self, limit: int = 500) -> list[tuple[str, str]]:
-        """(id, kind) of what must be enqueued again."""
+    def due(self, limit: int = 500) -> list[tuple[str, str, str]]:
+        """(id, kind, order id) of what must be enqueued again."""
         found = self._move("command_due", limit, self.ledger.patience)
-        return list(zip(found[::2], found[1::2], strict=True))
+        return list(zip(found[::3], found[1::3], found[2::3], strict=True))
 
     # --- what the ERP is to be told -------------------------------------------------------------------------
 
@@ -196,6 +196,7 @@ class CommandLedger:
             attempts=int(raw.get("attempts", 0)),
             sent="sent" in raw,
             waits=raw.get("waits") == "1",
+            ended=float(raw["ended"]) if "ended" in raw else None,
             due=due,
             payload=json.loads(raw["payload"]),
             timeline=timeline(raw.get("log", "")),

@@ -15,7 +15,6 @@ from workers.heartbeat import Heartbeat
 from workers.ledger import Ledger
 from workers.limiter import Limiter
 from workers.policy import Policy
-from workers.scope import Scope
 from workers.settings import Account, Settings, SettingsError
 from workers.vtex.client import Vtex
 
@@ -61,10 +60,7 @@ class Link:
     vtex: Vtex
     sink: Sink
     policy: Policy
-    scope: Scope
-    shadow: str
-    zone: str
-    change_api: str
+    settings: Settings
 
     def trouble(self, error: Exception) -> None:
         """What an error means for the whole account, whichever task met it."""
@@ -115,8 +111,7 @@ class Runtime:
             vtex,
             sink,
             Policy(horizon=settings.retry_horizon),
-            settings.order_scope,
-            settings.shadow,
+            settings,
         )
 
     def close(self) -> None:

@@ -109,6 +109,8 @@ class Settings:
     order_scope: Scope = field(default_factory=Scope)
     #: "" (off), "look" (read only) or "deliver" (read, and fill the ERP): VTEX is never changed.
     shadow: str = ""
+    #: How order changes are carried: "modifications" (VTEX's current API) or "legacy" (the retired one).
+    change_api: str = "modifications"
     reconcile: float = 600.0
     reconcile_min_age: float = 600.0
     retry_horizon: float = 72 * 3600.0
@@ -441,6 +443,7 @@ def load() -> Settings:
         sweep=read.parsed("SWEEP_SECONDS", 10.0, number(0.2, 3600)),
         order_scope=read.parsed("ORDER_SCOPE", Scope(), scope.parse),
         shadow=read.parsed("SHADOW", "", _shadow),
+        change_api=read.parsed("CHANGE_API", "modifications", _one_of("modifications", "legacy")),
         reconcile=read.parsed("RECONCILE_SECONDS", 600.0, number(1, 86400)),
         reconcile_min_age=read.parsed("RECONCILE_MIN_AGE_SECONDS", 600.0, number(0, 86400)),
         retry_horizon=read.parsed("RETRY_HORIZON_HOURS", 72.0, number(0.001, 24 * 30)) * 3600,

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from workers.cli import feed, look, operate, run, trial
+from workers.cli import ask, feed, look, operate, run, trial
 
 
 class _Console(click.Group):
@@ -31,6 +31,11 @@ for command in (
     run.up,
     look.status,
     look.order,
+    ask.invoice,
+    ask.tracking,
+    ask.cancel,
+    ask.change,
+    ask.show,
     operate.check,
     feed.feed,
     operate.dead,

@@ -58,6 +58,7 @@ def status(account: str | None, *, as_json: bool) -> None:
 def _status(loaded: Settings, account: Account) -> dict[str, Any]:
     from workers import heartbeat
     from workers.app import QUEUES
+    from workers.command_ledger import CommandLedger
     from workers.ledger import Ledger
     from workers.runtime import connect
 
@@ -72,7 +73,7 @@ def _status(loaded: Settings, account: Account) -> dict[str, Any]:
         return {
             "account": account.name,
             "orders": asdict(ledger.counts()),
-            "commands": {"open": 0, "parked": 0, "done": 0, "dead": 0},
+            "commands": asdict(CommandLedger(ledger).counts()),
             "queues": dict(zip(QUEUES, lengths, strict=True)) | {"in_flight": in_flight},
             "feed": _feed(loaded, account),
             "uncommitted": ledger.waiting_acks(),

@@ -21,6 +21,12 @@ CANCELLATION_REQUESTED = "order.cancellation_requested"
 #: The order is canceled. There is no way back.
 CANCELED = "order.canceled"
 
+#: A command of the ERP's has had its effect at VTEX, or never will: its document says which, and why.
+COMMAND_DONE, COMMAND_REFUSED = "command.done", "command.refused"
+COMMANDS = frozenset({COMMAND_DONE, COMMAND_REFUSED})
+#: What may happen to an order more than once; each time has a ``last_change`` of its own.
+OCCURRENCES = COMMANDS | {CANCELLATION_REQUESTED}
+
 #: Which module opens a sink of which scheme; it is imported only when it is asked for.
 _OPENERS = {
     "sqlite": "workers.erp.sql",
@@ -54,6 +60,8 @@ class Delivery:
     ``status`` is VTEX's status in this document, ``last_change`` its last change as
     ``YYYY-MM-DDTHH:MM:SS.fffffffZ`` (UTC, so it sorts as text), empty when VTEX did not say.
     ``document`` is the order's JSON exactly as VTEX sent it; it holds personal data and shows in no ``repr``.
+    Of a command it is how it ended, and ``last_change`` is when.
+    ``redelivered``: a person asked to give it once more, as to an ERP that was restored from a backup.
     """
 
     type: str
@@ -62,6 +70,7 @@ class Delivery:
     status: str | None
     last_change: str
     document: str = field(repr=False)
+    redelivered: bool = False
 
     @property
     def key(self) -> str:
@@ -70,7 +79,7 @@ class Delivery:
         A cancellation can be asked for, denied, and asked for again: each request is one of its own.
         """
         key = f"{self.account}:{self.order_id}:{self.type}"
-        return f"{key}:{self.last_change}" if self.type == CANCELLATION_REQUESTED else key
+        return f"{key}:{self.last_change}" if self.type in OCCURRENCES else key
 
 
 class Sink(Protocol):

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 HIDDEN = ".vtexorders"
 
 _CHECK = ".check-"
-_TYPES = frozenset({sink.ORDER_READY, sink.CANCELLATION_REQUESTED, sink.CANCELED})
+_TYPES = sink.OCCURRENCES | {sink.ORDER_READY, sink.CANCELED}
 _LONGEST_STEM = 150  # of the 255 bytes that a file name may have
 _STALE_SECONDS = 3600.0
 _DENIED = frozenset(
@@ -155,10 +155,12 @@ class SpoolSink:
 
     def _deliver(self, delivery: sink.Delivery, content: bytes) -> None:
         with self._memory.of(delivery.account, delivery.order_id) as history:
-            if delivery.type == sink.ORDER_READY:
+            if delivery.redelivered:
+                self._give(self._first(delivery), content, history)  # though the ERP has taken it before
+            elif delivery.type == sink.ORDER_READY:
                 self._deliver_order(delivery, content, history)
             else:
-                self._deliver_cancellation(delivery, content, history)
+                self._deliver_event(delivery, content, history)
 
     def _deliver_order(self, delivery: sink.Delivery, content: bytes, history: History) -> None:
         if history.of_type(sink.CANCELED):
@@ -181,13 +183,13 @@ class SpoolSink:
         else:
             history.add(newer)  # the ERP has taken the order, and never gets it twice
 
-    def _deliver_cancellation(self, delivery: sink.Delivery, content: bytes, history: History) -> None:
-        request = delivery.type == sink.CANCELLATION_REQUESTED
+    def _deliver_event(self, delivery: sink.Delivery, content: bytes, history: History) -> None:
+        recurs = delivery.type in sink.OCCURRENCES
         for given in history.of_type(delivery.type):
-            if not request or given.last_change == delivery.last_change:
+            if not recurs or given.last_change == delivery.last_change:
                 self._publish(given, history)  # unless that was done
                 return
-        self._give(_given(delivery, with_instant=request), content, history)
+        self._give(_given(delivery, with_instant=recurs), content, history)
 
     def _first(self, delivery: sink.Delivery) -> Given:
         """The file of a new order. Two stores may need one name: ``a-b`` with ``1``, and ``a`` with ``b-1``."""

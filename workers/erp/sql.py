@@ -122,7 +122,7 @@ class SqlSink:
 
     def deliver(self, delivery: sink.Delivery) -> None:
         """See :class:`workers.erp.sink.Sink`. The usual case is one statement."""
-        if delivery.type not in _STATUSES:
+        if delivery.type not in _STATUSES.keys() | sink.COMMANDS:
             raise errors.Invalid(f"the SQL sink knows no delivery of type {delivery.type!r}")
         self._run(lambda: self._deliver(delivery))
 
@@ -160,6 +160,10 @@ class SqlSink:
             with self._database.single.begin() as connection:
                 if self._insert_order(connection, delivery):
                     return
+        if delivery.type in sink.COMMANDS:
+            with self._database.engine.begin() as connection:
+                self._insert_event(connection, delivery)
+            return
         for _ in range(_TRIES):
             with self._database.engine.begin() as connection:
                 if self._settle(connection, delivery):
@@ -260,7 +264,7 @@ def _is(table: sa.Table, delivery: sink.Delivery) -> tuple[sa.ColumnElement[bool
 def _is_recorded(connection: sa.Connection, delivery: sink.Delivery) -> bool:
     """Say whether this event is there: one a ``lastChange`` for requests, but one end an order."""
     same = [*_is(EVENTS, delivery), EVENTS.c.kind == delivery.type]
-    if delivery.type == sink.CANCELLATION_REQUESTED:
+    if delivery.type in sink.OCCURRENCES:
         same.append(EVENTS.c.occurred_at == (delivery.last_change or _EPOCH))
     return connection.execute(sa.select(EVENTS.c.kind).where(*same).limit(1)).first() is not None
 

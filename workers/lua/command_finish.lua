@@ -1,8 +1,8 @@
 -- A command has its end: done, refused or dead. The ERP is still to be told.
--- ARGV: command id, token, end, outcome (JSON), words, patience, tombstone ttl
+-- ARGV: command id, token, end, outcome (JSON), words, tombstone ttl
 -- Returns {'lost'}, or {'ended', the id of the command that is next for this order, or ''}
 local id, token, to, outcome, words = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local patience, ttl = tonumber(ARGV[6]), tonumber(ARGV[7])
+local ttl = tonumber(ARGV[6])
 local key = command_key(id)
 local rec = read(key, 'state', 'claim', 'order', 'last')
 if rec.claim ~= token then
@@ -15,7 +15,7 @@ note(key, to, words)
 move_state(key, rec.state, to, CCOUNTS)
 redis.call('ZREM', CDUE, id)
 redis.call('ZREM', queue_key(rec.order), id)
-redis.call('ZADD', CTELL, seconds(now + patience), id)
+redis.call('ZADD', CTELL, seconds(now), id)
 release_order(rec.order, token)
 if to == 'dead' then
   redis.call('ZADD', CDEAD, seconds(now), id)

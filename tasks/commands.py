@@ -1,0 +1,242 @@
+"""What an ERP asks for: invoice, tracking, cancel, change.
+
+Each looks at VTEX before it writes there, the first time too: our own record may have been lost, or a person may
+have done it by hand. A write whose answer was lost is looked for, and only sent again once its absence is certain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from tasks.command import Command, CommandWork, Done, Later, Outcome, Refused
+from workers.app import app
+from workers.vtex import states
+from workers.vtex.change import Change
+from workers.vtex.details import OrderDetails, Package
+from workers.vtex.invoice import Invoice
+from workers.vtex.tracking import Tracking
+
+#: (number, Output or Input, cents) of an order's invoices.
+Known = list[tuple[str | None, str, int]]
+
+#: In these states VTEX takes an invoice; before them the invoice waits.
+_INVOICEABLE = states.IN_HANDLING - {"start-handling"}
+#: In these states VTEX takes an order change.
+_CHANGEABLE = frozenset({"handling", "waiting-for-fulfillment", "ready-for-invoicing", "ready-for-invoice"})
+
+
+@app.task(name="orders.invoice", base=Command, kind="invoice")
+def invoice(work: CommandWork) -> Outcome:
+    """Send an invoice (Output), or a return (Input), which moves money back."""
+    wanted: Invoice = work.wanted
+    order = work.order()
+    details = order.details()
+    known = work.invoices(details)
+    for number, kind, value in known:
+        if number == wanted.number and (kind, value) == (wanted.type, wanted.value):
+            return _invoiced(wanted, details, known, None)
+        if number == wanted.number:
+            return Refused(
+                f"the order has an invoice {number} with another content ({kind}, {value} cents): "
+                "VTEX does not correct an invoice, so send a new one under its own number"
+            )
+    if refusal := _no_invoice_now(work, wanted, order.status, details, known):
+        return refusal
+    if work.claim.sent and (wait := work.absence_unsure(patient=wanted.moves_money_back)):
+        return wait
+    work.mark_sent()
+    receipt = work.vtex.send_invoice(work.order_id, wanted.body())
+    return _invoiced(wanted, details, known, receipt.receipt)
+
+
+def _no_invoice_now(
+    work: CommandWork, wanted: Invoice, status: str | None, details: OrderDetails, known: Known
+) -> Refused | Later | None:
+    """Why the invoice must not go out, or not yet; None when it may."""
+    if status in states.CANCELED:
+        return Refused("the order is canceled: VTEX takes no invoice for it")
+    if status in states.CANCELLATION_REQUESTED and not wanted.force:
+        return Refused(
+            "a cancellation of the order is requested: an invoice would revive the order. "
+            'Decide first: cancel it (with confirm), or send the invoice with "force": true'
+        )
+    partly = status == "payment-approved" and details.outputs  # where VTEX may put an order invoiced in part
+    if status not in _INVOICEABLE | states.CANCELLATION_REQUESTED and not partly:
+        return Later.wait(f"the order is in {status}, and VTEX takes an invoice once it is in handling")
+    if work.running_change():
+        return Later.wait("a change of the order is in progress: the invoice goes out when it has ended")
+    sold = _sum(known, "Output")
+    if wanted.type == "Output":
+        remaining = (details.value or 0) - sold
+        if details.value is not None and wanted.value > remaining:
+            return Refused(
+                f"the invoice of {wanted.value} cents is more than remains to be invoiced "
+                f"({remaining} of {details.value} cents)"
+            )
+        return None
+    if details.value is not None and sold < details.value:
+        return Refused(
+            f"a return before the whole order is invoiced ({sold} of {details.value} cents) refunds nothing at VTEX"
+        )
+    returned = _sum(known, "Input")
+    if returned + wanted.value > sold:
+        return Refused(
+            f"a return of {wanted.value} cents is more than is left of the invoices ({sold - returned} cents)"
+        )
+    return None
+
+
+def _sum(known: Known, kind: str) -> int:
+    return sum(value for _, type_, value in known if type_ == kind)
+
+
+def _invoiced(wanted: Invoice, details: OrderDetails, known: Known, receipt: str | None) -> Done:
+    new = 0 if wanted.number in {number for number, _, _ in known} else wanted.value
+    total = _sum(known, wanted.type) + new
+    remaining = (details.value or 0) - total if wanted.type == "Output" else None
+    outcome = {"receipt": receipt, "invoiceNumber": wanted.number, "invoiced": total, "remaining": remaining}
+    if wanted.type == "Input":
+        return Done(outcome, f"VTEX has the return {wanted.number}")
+    if remaining:
+        return Done(outcome, f"VTEX has invoice {wanted.number}; {remaining} cents of the order remain")
+    return Done(outcome, f"VTEX has invoice {wanted.number}; the order is invoiced in full")
+
+
+@app.task(name="orders.tracking", base=Command, kind="tracking")
+def tracking(work: CommandWork) -> Outcome:
+    """Send a tracking number, tracking events, or both, for one invoice."""
+    wanted: Tracking = work.wanted
+    details = work.order().details()
+    number = wanted.invoice_number or _only_invoice(details)
+    if isinstance(number, Refused | Later):
+        return number
+    package = next(iter(details.invoices(number)), None)
+    if package is None:
+        return Later.wait(f"invoice {number} is not at VTEX yet")
+    label, events = wanted.number_body(), wanted.events_body()
+    if events and not label and not package.tracking_number:
+        return Later.wait(f"invoice {number} has no tracking number yet, and VTEX takes events only after it")
+    if label:
+        work.mark_sent()
+        work.vtex.update_invoice(work.order_id, number, label)
+    if events:
+        work.mark_sent()
+        events["events"] = _all_events(package, events.get("events") or [])
+        work.vtex.update_tracking(work.order_id, number, events)
+    said = " and ".join(name for name, part in (("number", label), ("events", events)) if part)
+    delivered = bool(events and events.get("isDelivered"))
+    return Done(
+        {"invoiceNumber": number, "delivered": delivered}, f"VTEX has the tracking {said} of invoice {number}"
+    )
+
+
+def _all_events(package: Package, new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What VTEX has already, and the new ones: it is not documented whether a list replaces the one before."""
+    known = [asdict(event) for event in package.events]
+    seen = {_gist(event) for event in known}
+    return [*known, *(event for event in new if _gist(event) not in seen)]
+
+
+def _gist(event: dict[str, Any]) -> tuple[str, ...]:
+    date = str(event.get("date") or "")[:10]
+    return (date, *(str(event.get(name) or "").strip() for name in ("city", "state", "description")))
+
+
+@app.task(name="orders.cancel", base=Command, kind="cancel")
+def cancel(work: CommandWork) -> Outcome:
+    """Ask for a cancellation, and follow it until the order is canceled."""
+    wanted = work.wanted
+    order = work.order()
+    status, details = order.status, order.details()
+    if status in states.CANCELED:
+        return Done({"status": status}, "the order is canceled")
+    if status in states.CANCELLATION_REQUESTED:
+        if work.memo.get("requested") or (work.claim.sent and not wanted.confirm):
+            work.memo["requested"] = True
+            return work.follow("the cancellation is requested, and not decided yet")
+        if not wanted.confirm:
+            return Refused(
+                "a cancellation is requested already and waits for a decision; "
+                "a second request would confirm it: send it with confirm if that is meant"
+            )
+    elif work.memo.get("requested"):
+        return Refused(f"the cancellation was requested and then denied: the order is in {status} again")
+    if refusal := _no_cancellation(status, details):
+        return refusal
+    if work.claim.sent and (wait := work.absence_unsure()):
+        return wait
+    work.mark_sent()
+    work.vtex.cancel(work.order_id, reason=wanted.reason, requested_by_user=wanted.requested_by_user)
+    return work.follow("VTEX took the cancellation; the order is not canceled yet")
+
+
+def _no_cancellation(status: str | None, details: OrderDetails) -> Refused | Later | None:
+    if details.packages or status in {"invoice", "invoiced"}:
+        numbers = (
+            ", ".join(package.number or "without number" for package in details.packages) or "in progress"
+        )
+        return Refused(
+            f"the order has an invoice ({numbers}), and VTEX cancels no invoiced order: send a return instead"
+        )
+    if status is None:
+        return Refused("the order is incomplete at VTEX, and cannot be canceled")
+    if status in {"start-handling", "order-created"}:
+        return Later.wait(f"the order is in {status}, where VTEX takes no cancellation")
+    return None
+
+
+@app.task(name="orders.change", base=Command, kind="change")
+def change(work: CommandWork) -> Outcome:
+    """Change an order's items or value, and follow the change until it is done or canceled."""
+    wanted: Change = work.wanted
+    if request := work.memo.get("request"):
+        return _follow_change(work, request)
+    order = work.order()
+    if order.status in states.CANCELED:
+        return Refused("the order is canceled, and cannot be changed")
+    if order.status in states.CANCELLATION_REQUESTED:
+        return Refused("a cancellation of the order is requested: decide on it first")
+    if order.status in {"invoice", "invoiced"}:
+        return Refused("the order is invoiced in full, and cannot be changed any more")
+    if order.status not in _CHANGEABLE:
+        return Later.wait(f"the order is in {order.status}, and VTEX takes changes once it is in handling")
+    if work.legacy_changes:
+        work.mark_sent()
+        receipt = work.vtex.legacy_change(work.order_id, wanted.legacy(work.claim.id))  # its id: one effect
+        return Done({"receipt": receipt.receipt}, "VTEX has changed the order")
+    history = work.changes()
+    if work.claim.sent:
+        before = set(work.memo.get("before", ()))
+        ours = [one for one in history if one.request_id not in before and wanted.may_be(one)]
+        if ours:
+            work.memo["request"] = ours[-1].request_id
+            return _follow_change(work, ours[-1].request_id)
+        if wait := work.absence_unsure():
+            return wait
+    if work.running_change(history):
+        return Later.wait("another change of the order is in progress")
+    work.mark_sent(before=[one.request_id for one in history])
+    work.memo["request"] = work.vtex.change(work.order_id, wanted.modifications()).request_id
+    return work.follow("VTEX took the change, and works on it")
+
+
+def _follow_change(work: CommandWork, request: str) -> Outcome:
+    now = work.vtex.get_change(work.order_id, request)
+    if now.done:
+        return Done({"requestId": request, "total": now.total}, "VTEX has changed the order")
+    if now.canceled:
+        return Refused(f"VTEX canceled the change: {now.cancellation_reason or 'no reason given'}")
+    return work.follow(f"the change is in {now.status}")
+
+
+def _only_invoice(details: OrderDetails) -> str | Refused | Later:
+    """The number that a tracking without one means."""
+    numbers = [package.number for package in details.outputs if package.number]
+    if not numbers:
+        return Later.wait("the order has no invoice at VTEX yet")
+    if len(numbers) > 1:
+        return Refused(
+            f"the order has {len(numbers)} invoices ({', '.join(numbers)}): name one with invoiceNumber"
+        )
+    return numbers[0]

@@ -1,0 +1,177 @@
+"""Commands that ask VTEX for something, as an ERP does: invoice, tracking, cancel, change; and how they ended."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from workers.cli.setting_up import account_option, choose, json_option, the_settings, with_redis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workers.command_ledger import CommandLedger, CommandRecord
+
+_ENDS = {"done": 0, "refused": 1, "dead": 1}
+_STILL_PENDING = 3
+
+
+def _asking(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option(
+            "--wait", "seconds", type=click.FloatRange(0, 86400), help="Wait so many seconds for its end."
+        ),
+        click.option("--key", help="Its id; the same key again is the same command. Left out: a new one."),
+        account_option,
+    ):
+        command = option(command)
+    return command
+
+
+_file = click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+
+
+@click.command()
+@click.argument("order_id", metavar="ORDER")
+@_file
+@_asking
+def invoice(
+    order_id: str, file: IO[str], account: str | None, key: str | None, seconds: float | None
+) -> None:
+    """Send the invoice in FILE (JSON, VTEX's own field names; - reads standard input)."""
+    _ask("invoice", order_id, _json(file), account, key, seconds=seconds)
+
+
+@click.command()
+@click.argument("order_id", metavar="ORDER")
+@_file
+@_asking
+def tracking(
+    order_id: str, file: IO[str], account: str | None, key: str | None, seconds: float | None
+) -> None:
+    """Send a tracking number, tracking events, or both, from FILE."""
+    _ask("tracking", order_id, _json(file), account, key, seconds=seconds)
+
+
+@click.command()
+@click.argument("order_id", metavar="ORDER")
+@click.option("--reason", help="The shopper may see it.")
+@click.option("--confirm", is_flag=True, help="Confirm a cancellation that is requested already.")
+@_asking
+def cancel(
+    order_id: str,
+    reason: str | None,
+    account: str | None,
+    key: str | None,
+    seconds: float | None,
+    *,
+    confirm: bool,
+) -> None:
+    """Ask for an order's cancellation."""
+    _ask("cancel", order_id, {"reason": reason, "confirm": confirm}, account, key, seconds=seconds)
+
+
+@click.command()
+@click.argument("order_id", metavar="ORDER")
+@_file
+@_asking
+def change(order_id: str, file: IO[str], account: str | None, key: str | None, seconds: float | None) -> None:
+    """Change an order's items or value, as FILE says."""
+    _ask("change", order_id, _json(file), account, key, seconds=seconds)
+
+
+@click.command("command")
+@click.argument("id_", metavar="ID")
+@account_option
+@json_option
+def show(id_: str, account: str | None, *, as_json: bool) -> None:
+    """Tell how a command ended, or what it waits for."""
+    with _book(account) as (book, _):
+        record = book.record(id_)
+        now = book.ledger.now()
+    if record is None:
+        raise click.ClickException(f"command {id_} is not known here")
+    if as_json:
+        document = asdict(record)
+        del document["payload"]  # it may hold personal data, and its sender has it
+        document["timeline"] = [{"at": e.at, "what": e.code, "detail": e.detail} for e in record.timeline]
+        click.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        click.echo(_sentence(record, now))
+
+
+def _sentence(record: CommandRecord, now: float) -> str:
+    what = f"{record.kind} of order {record.order_id}"
+    said = record.outcome.get("says") or record.outcome.get("why") or record.error or ""
+    if record.state in _ENDS:
+        return f"{record.state}: {what}: {said}"
+    when = f"; looked at again in {max(0.0, record.due - now):.0f} s at the latest" if record.due else ""
+    return f"{record.state}: {what}" + (f": {said}" if said else "") + when
+
+
+def _json(file: IO[str]) -> Any:
+    try:
+        return json.load(file)
+    except (ValueError, RecursionError) as error:
+        where = (
+            f"line {error.lineno}: {error.msg}"
+            if isinstance(error, json.JSONDecodeError)
+            else "cannot be read"
+        )
+        raise click.UsageError(f"{getattr(file, 'name', 'FILE')} is not JSON: {where}") from None
+    except OSError as error:
+        raise click.UsageError(f"FILE cannot be read: {error.strerror}") from None
+
+
+def _book(account: str | None) -> Any:
+    import contextlib
+
+    from workers.command_ledger import CommandLedger
+    from workers.ledger import Ledger
+    from workers.runtime import connect
+
+    @contextlib.contextmanager
+    def opened() -> Any:
+        loaded = with_redis(the_settings())
+        client = connect(str(loaded.redis_url))
+        try:
+            yield CommandLedger(Ledger(client, choose(loaded, account).name)), loaded
+        finally:
+            client.close()
+
+    return opened()
+
+
+def _ask(
+    kind: str, order_id: str, payload: Any, account: str | None, key: str | None, *, seconds: float | None
+) -> None:
+    from workers import intake
+    from workers.app import app
+
+    with _book(account) as (book, loaded):
+        accepted = intake.accept(book, kind, order_id, payload, zone=loaded.timezone, key=key)
+        if accepted.state not in _ENDS:
+            intake.enqueue(book.account, accepted.id, kind, order_id)
+        click.echo(accepted.id)
+        app.close()
+        if seconds is not None:
+            _wait(book, accepted.id, seconds)
+
+
+def _wait(book: CommandLedger, id_: str, seconds: float) -> None:
+    """Until it ended (its words go to standard error), or the time is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        record = book.record(id_)
+        if record and record.state in _ENDS:
+            click.echo(_sentence(record, book.ledger.now()), err=True)
+            click.get_current_context().exit(_ENDS[record.state])
+        if time.monotonic() >= deadline:
+            if record:
+                click.echo(_sentence(record, book.ledger.now()), err=True)
+            click.get_current_context().exit(_STILL_PENDING)
+        time.sleep(0.2)

@@ -1,0 +1,93 @@
+"""How a command is accepted: validate, record, enqueue. Console, HTTP and tasks all come through here.
+
+What the ERP asks for is in VTEX's own words; see :mod:`workers.vtex.payloads`. It is accepted once it stands in
+the ledger: its id can be looked up from then on, whatever happens to worker or broker.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from workers.app import app
+from workers.command_ledger import REFUSED, CommandLedger
+from workers.errors import Conflict, Invalid, OrderLinkError
+from workers.ledger import Refusal
+from workers.vtex.payloads import load_cancel, load_change, load_invoice, load_tracking
+
+#: The task of each kind of command.
+KINDS = {
+    "invoice": "orders.invoice",
+    "tracking": "orders.tracking",
+    "cancel": "orders.cancel",
+    "change": "orders.change",
+}
+_ID = re.compile(r"[!-~]{1,200}")
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A command's id, whether it was there already, and its state (open, parked, done, refused, dead)."""
+
+    id: str
+    repeated: bool
+    state: str
+
+
+def accept(
+    book: CommandLedger, kind: str, order_id: str, payload: Any, *, zone: str, key: str | None = None
+) -> Acceptance:
+    """Record a command; from then on it is carried to VTEX whatever happens. The caller enqueues it.
+
+    ``key`` becomes its id: the same key with the same payload is the same command; :class:`Conflict` with another.
+    :class:`Invalid` names every problem of the payload, and nothing is recorded.
+    """
+    id_ = _id(key)
+    wanted = check(kind, order_id, payload, zone=zone)
+    accepted = book.accept(id_, kind, order_id, payload, f"{order_id} {wanted.fingerprint()}")
+    if accepted.verdict == "other":
+        raise Conflict(f"the key {id_} belongs to another request already; use a new key for a new request")
+    return Acceptance(id_, accepted.verdict == "same", accepted.state)
+
+
+def refuse(
+    book: CommandLedger, kind: str, order_id: str, payload: Any, *, id_: str, why: OrderLinkError
+) -> None:
+    """Record a request that cannot be carried, with the reason, for a caller who is not there to be told."""
+    kept = payload if isinstance(payload, dict) else {"unusable": str(payload)[:500]}
+    order = order_id if isinstance(order_id, str) and _ID.fullmatch(order_id) else "unknown"
+    if book.accept(id_, kind, order, kept, f"refused {uuid.uuid4().hex}").verdict == "new":
+        claim = book.claim(id_, uuid.uuid4().hex)
+        if not isinstance(claim, Refusal):
+            book.finish(claim, REFUSED, {"why": str(why)}, str(why))
+
+
+def check(kind: str, order_id: str, payload: Any, *, zone: str) -> Any:
+    """The payload as VTEX's API wants it; :class:`Invalid` names every problem."""
+    if not isinstance(order_id, str) or not _ID.fullmatch(order_id) or "/" in order_id:
+        raise Invalid("order_id: an order's id is expected, such as 1234567890123-01")
+    match kind:
+        case "invoice":
+            return load_invoice(payload, zone=zone)
+        case "tracking":
+            return load_tracking(payload, zone=zone)
+        case "cancel":
+            return load_cancel(payload)
+        case "change":
+            return load_change(payload)
+    raise Invalid(f"there is no command {kind!r}; there are {', '.join(KINDS)}")
+
+
+def enqueue(account: str, id_: str, kind: str, order_id: str) -> None:
+    """Send a recorded command on its way; the message holds its id and nothing of its payload."""
+    app.send_task(KINDS[kind], kwargs={"account": account, "order_id": order_id, "key": id_})
+
+
+def _id(key: str | None) -> str:
+    if key is None:
+        return uuid.uuid4().hex
+    if not isinstance(key, str) or not _ID.fullmatch(key):
+        raise Invalid("key: up to 200 printable characters without spaces are expected")
+    return key
