@@ -94,13 +94,14 @@ def set_up(settings: Settings, *, stream: Any = None) -> None:
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ]
     )
+    redactor: Any = Redactor(secrets_of(settings))
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         # redacted last, so that whatever another processor or a library put in is seen, and by the newest settings:
         # a logger that was used before keeps its own processors
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            Redactor(secrets_of(settings)),
+            redactor,
             *last,
         ],
     )
