@@ -13,6 +13,7 @@ from workers import errors, intake, runtime, telemetry
 from workers.app import HANDLING, ORDERS, app
 from workers.command_ledger import CommandLedger
 from workers.dispatch import enqueue
+from workers.erp.sink import Forgetful
 from workers.outcome import report
 from workers.reconcile import LOOK_BACK, close_gap
 from workers.runtime import Link
@@ -52,6 +53,22 @@ def reconcile(link: Link) -> None:
             return
         if gap.missing or gap.dead:
             log.warning("reconciled", taken_in=len(gap.missing), dead_but_waiting=len(gap.dead))
+
+
+@app.task(name="upkeep.expire", base=Tick)
+def expire(link: Link) -> None:
+    """Erase personal data that is older than the retention period."""
+    days = link.settings.retention_days
+    if not days:
+        return
+    before = link.ledger.now() - days * 86400
+    gone = CommandLedger(link.ledger).expire(before)
+    try:
+        gone += link.sink.expire(before) if isinstance(link.sink, Forgetful) else 0
+    except errors.OrderLinkError as error:
+        log.warning("expire_failed", why=str(error))
+    if gone:
+        log.info("expired", documents=gone)
 
 
 @app.task(name="orders.tell", base=Tick)

@@ -29,6 +29,8 @@ assert policy.LONGEST_COUNTDOWN <= VISIBILITY_TIMEOUT / 3  # noqa: S101 - a long
 ACK_SECONDS = 1.0
 #: Seconds between two looks at what the ERP is still to be told.
 TELL_SECONDS = 5.0
+#: Seconds between two looks for personal data that is to be erased.
+EXPIRE_SECONDS = 3600.0
 
 app = Celery(
     "vtexorders",
@@ -108,6 +110,7 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "upkeep.sweep": settings.sweep,
         "upkeep.reconcile": settings.reconcile,
         "orders.tell": TELL_SECONDS,
+        "upkeep.expire": EXPIRE_SECONDS,
     }
     return {
         f"{task} {account}": {

@@ -207,6 +207,31 @@ class CommandLedger:
         ids = cast("Sequence[str]", self._redis.zrange(self._key(f"co:{order_id}"), 0, -1))
         return [record for id_ in ids if (record := self.record(id_))]
 
+    def forget(self, order_id: str) -> int | None:
+        """Erase the ended commands of an order; how many, or None when one of them has not ended."""
+        records = self.of_order(order_id)
+        if any(record.state in ("open", "parked") for record in records):
+            return None
+        with self._redis.pipeline() as pipe:
+            for record in records:
+                pipe.delete(self._key(f"c:{record.id}"))
+                pipe.zrem(self._key("cdead"), record.id)
+                pipe.zrem(self._key("ctell"), record.id)
+                pipe.hincrby(self._key("ccounts"), record.state, -1)
+            pipe.delete(self._key(f"co:{order_id}"))
+            pipe.execute()
+        return len(records)
+
+    def expire(self, before: float) -> int:
+        """Erase the payloads of commands that died before then (seconds since 1970); how many."""
+        ids = cast("list[str]", self._redis.zrangebyscore(self._key("cdead"), "-inf", before))
+        for id_ in ids:
+            self._redis.hset(self._key(f"c:{id_}"), "payload", "{}")
+            self._redis.zrem(self._key("cdead"), id_)
+            self._redis.expire(self._key(f"c:{id_}"), self.ledger.tombstone)
+            self._redis.hincrby(self._key("ccounts"), DEAD, -1)
+        return len(ids)
+
     def dead(self, limit: int = 1000) -> list[str]:
         """The dead commands, the newest first."""
         return cast("list[str]", self._redis.zrevrange(self._key("cdead"), 0, limit - 1))

@@ -223,6 +223,21 @@ class Ledger:
                 pipe.hget(self.key(f"o:{order_id}"), "state")
             return cast("list[str | None]", pipe.execute())
 
+    def forget(self, order_id: str) -> bool | None:
+        """Erase the record of an ended order. None: there is none; False: the order is in progress."""
+        state = self.redis.hget(self.key(f"o:{order_id}"), "state")
+        if state is None:
+            return None
+        if state in ("open", "parked"):
+            return False
+        with self.redis.pipeline() as pipe:
+            pipe.delete(self.key(f"o:{order_id}"), self.key(f"h:{order_id}"))
+            pipe.zrem(self.key("delivered"), order_id)
+            pipe.zrem(self.key("dead"), order_id)
+            pipe.hincrby(self.key("counts"), str(state), -1)
+            pipe.execute()
+        return True
+
     def delivered_since(self, since: float) -> list[str]:
         """The orders that the ERP was given since then (seconds since 1970), the oldest first."""
         return cast("list[str]", self.redis.zrangebyscore(self.key("delivered"), since, "+inf"))

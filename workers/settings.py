@@ -113,6 +113,8 @@ class Settings:
     change_api: str = "modifications"
     reconcile: float = 600.0
     reconcile_min_age: float = 600.0
+    #: After so many days personal data that we hold is erased; 0 keeps it.
+    retention_days: int = 0
     retry_horizon: float = 72 * 3600.0
     worker_processes: int = field(default_factory=lambda: os.cpu_count() or 1)
     worker_concurrency: int = 64
@@ -446,6 +448,7 @@ def load() -> Settings:
         change_api=read.parsed("CHANGE_API", "modifications", _one_of("modifications", "legacy")),
         reconcile=read.parsed("RECONCILE_SECONDS", 600.0, number(1, 86400)),
         reconcile_min_age=read.parsed("RECONCILE_MIN_AGE_SECONDS", 600.0, number(0, 86400)),
+        retention_days=read.parsed("RETENTION_DAYS", 0, whole(0, 36500)),
         retry_horizon=read.parsed("RETRY_HORIZON_HOURS", 72.0, number(0.001, 24 * 30)) * 3600,
         worker_processes=read.parsed("WORKER_PROCESSES", os.cpu_count() or 1, whole(1, 256)),
         worker_concurrency=read.parsed("WORKER_CONCURRENCY", 64, whole(1, 1024)),

@@ -42,6 +42,7 @@ for command in (
     operate.replay,
     operate.reconcile,
     operate.redeliver,
+    operate.forget,
     operate.pause,
     operate.resume,
     run.worker,

@@ -265,6 +265,27 @@ def reconcile(account: str | None, since: datetime | None, *, dry_run: bool, as_
         )
 
 
+@click.command()
+@click.argument("order_id", metavar="ORDER")
+@account_option
+@click.confirmation_option(prompt="What is erased cannot be brought back. Erase this order here?")
+def forget(order_id: str, account: str | None) -> None:
+    """Erase one order everywhere we hold it: ledger, commands, and the ERP's inbox (SQL rows, spool files)."""
+    from workers.command_ledger import CommandLedger
+    from workers.erp.sink import Forgetful
+
+    with _link(account) as link:
+        commands = CommandLedger(link.ledger).forget(order_id)
+        if commands is None or link.ledger.forget(order_id) is False:
+            raise click.ClickException(f"order {order_id} is in progress: erase it when it has ended")
+        click.echo(f"Erased here: its record, and {commands} command(s).")
+        if isinstance(link.sink, Forgetful):
+            click.echo(f"Erased at the sink: {link.sink.forget(link.account.name, order_id)}.")
+        else:
+            click.echo("The ERP was sent a copy that only the ERP can erase.")
+        click.echo("VTEX's own copy, and what the ERP made of it, are not touched.")
+
+
 def _some(ids: Sequence[str]) -> str:
     more = f" and {len(ids) - 20} more" if len(ids) > 20 else ""  # noqa: PLR2004
     return f" {', '.join(ids[:20])}{more}" if ids else ""

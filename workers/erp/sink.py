@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, field, replace
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from workers import errors
 from workers.settings import Secret
@@ -102,6 +102,17 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of connections; the sink opens them again when it is used again."""
+
+
+@runtime_checkable
+class Forgetful(Protocol):
+    """What a sink can do besides, when it keeps personal data where we can reach it (SQL and spool folder do)."""
+
+    def forget(self, account: str, order_id: str) -> str:
+        """Erase all that is held of one order; returns in words what that was."""
+
+    def expire(self, before: float) -> int:
+        """Erase the documents that came before then (seconds since 1970), and keep that they came; how many."""
 
 
 class _Opener(Protocol):

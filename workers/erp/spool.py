@@ -87,6 +87,37 @@ class SpoolSink:
     def close(self) -> None:
         """Nothing stays open."""
 
+    def forget(self, account: str, order_id: str) -> str:
+        """See :class:`workers.erp.sink.Forgetful`: the files that the ERP has not taken."""
+        gone = 0
+
+        def erase() -> None:
+            nonlocal gone
+            with self._memory.of(account, order_id) as history:
+                for given in history.given:
+                    for folder in (self._pending, self._folder):
+                        with suppress(FileNotFoundError):
+                            (folder / given.name).unlink()
+                            gone += 1
+
+        self._run(erase)
+        return f"{gone} file(s) that the ERP had not taken"
+
+    def expire(self, before: float) -> int:
+        """See :class:`workers.erp.sink.Forgetful`: files that the ERP has not taken in all that time."""
+        gone = 0
+
+        def erase() -> None:
+            nonlocal gone
+            for path in self._folder.glob("*.json"):
+                with suppress(FileNotFoundError):
+                    if path.stat().st_mtime < before and _whose(path):
+                        path.unlink()
+                        gone += 1
+
+        self._run(erase)
+        return gone
+
     def _run(self, work: Callable[[], None]) -> None:
         """Do it, once more if the hidden part turns out to be gone, and raise only errors of our own."""
         failure: errors.OrderLinkError | None = None

@@ -134,6 +134,36 @@ class SqlSink:
         """Close all connections."""
         self._database.engine.dispose()
 
+    def forget(self, account: str, order_id: str) -> str:
+        """See :class:`workers.erp.sink.Forgetful`. The database's user needs the right to DELETE."""
+        gone: list[int] = []
+
+        def erase() -> None:
+            gone.clear()
+            with self._database.engine.begin() as connection:
+                for table in _TABLES:
+                    one = sa.delete(table).where(table.c.account == account, table.c.order_id == order_id)
+                    gone.append(connection.execute(one).rowcount)
+
+        self._run(erase)
+        return f"{gone[0]} row(s) of vtex_orders and {gone[1]} of vtex_order_events"
+
+    def expire(self, before: float) -> int:
+        """See :class:`workers.erp.sink.Forgetful`: the rows stay, with ``{}`` for a document."""
+        moment = dt.datetime.fromtimestamp(before, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
+        gone: list[int] = []
+
+        def empty() -> None:
+            gone.clear()
+            with self._database.engine.begin() as connection:
+                for table, since in ((ORDERS, ORDERS.c.received_at), (EVENTS, EVENTS.c.occurred_at)):
+                    full = sa.cast(table.c.document, sa.Text) != "{}"
+                    old = sa.update(table).where(since < moment, full).values(document="{}")
+                    gone.append(connection.execute(old).rowcount)
+
+        self._run(empty)
+        return sum(gone)
+
     def _run(self, work: Callable[[], None]) -> None:
         """Do it, once more if the connection turns out to be a dead one, and raise only errors of our own."""
         failure: errors.OrderLinkError | None = None
