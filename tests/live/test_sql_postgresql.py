@@ -8,8 +8,10 @@ import json
 import os
 import socket
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -160,6 +162,20 @@ def test_the_event_has_the_time_of_the_change_at_vtex(erp, sink):
     sink.deliver(delivery(CANCELLATION_REQUESTED, 7))
     [(occurred,)] = erp.sql("SELECT occurred_at AT TIME ZONE 'UTC' FROM vtex_order_events")
     assert occurred.isoformat() == "2024-02-06T20:46:07.701074"
+
+
+def test_personal_data_is_erased_by_age_and_on_request(erp, sink):
+    old = delivery(second=1)
+    young = replace(old, order_id="2-01")
+    sink.deliver(old)
+    sink.deliver(young)
+    erp.sql("UPDATE vtex_orders SET received_at = '2020-01-01' WHERE order_id = %s", old.order_id)
+    assert sink.expire(time.time() - 86400) == 1
+    assert sink.expire(time.time() - 86400) == 0
+    assert erp.held(old.order_id)[1] == "{}"
+    assert erp.held("2-01")[1] == young.document
+    assert sink.forget("store", "2-01") == "1 row(s) of vtex_orders and 0 of vtex_order_events"
+    assert erp.orders() == {old.order_id}
 
 
 def test_a_process_opens_few_connections(erp, sink):
