@@ -140,20 +140,27 @@ class System:
 
     def until_handled(self, count):
         """Until VTEX was told about so many orders."""
-        _wait_until(
-            lambda: self.audit()["start_handling_effects"] >= count,
-            lambda: self._state(f"{count} handled"),
-            LONG,
-        )
+
+        def handled():
+            self._running()
+            return self.audit()["start_handling_effects"] >= count
+
+        _wait_until(handled, lambda: self._state(f"{count} handled"), LONG)
 
     def until_settled(self):
         """Until nothing is left to do: every order is handled, and the feed is empty."""
 
         def settled():
+            self._running()
             audit = self.audit()
             return not audit["events_pending"] and audit["by_status"] == {"handling": audit["orders"]}
 
         _wait_until(settled, lambda: self._state("the end"), LONG)
+
+    def _running(self):
+        """Fail at once, and not after a long wait, when the process that should do it has ended."""
+        last = self.processes.running[-1]
+        assert last.poll() is None, self.output(last)[-3000:]
 
     def _state(self, what):
         audit = self.audit()
@@ -188,7 +195,7 @@ class System:
         return found
 
     def none_left(self):
-        _wait_until(lambda: not self.left(), lambda: f"the end of {self.left()}")
+        _wait_until(lambda: not self.left(), lambda: f"the end of {self.left()}", LONG)
 
 
 def free_port():

@@ -23,10 +23,10 @@ ARGUMENTS = {
     "replay": ["1234-01"],
     "redeliver": ["1234-01"],
     "command": ["some-id"],
-    "invoice": ["1234-01", "-"],
-    "tracking": ["1234-01", "-"],
+    "invoice": ["1234-01", "../file.json"],
+    "tracking": ["1234-01", "../file.json"],
     "cancel": ["1234-01"],
-    "change": ["1234-01", "-"],
+    "change": ["1234-01", "../file.json"],
 }
 WITHOUT_SETTINGS = {"demo", "sandbox", "check"}  # check tells of them in its own form
 
@@ -43,7 +43,9 @@ def commands():
 @pytest.fixture
 def call(monkeypatch, tmp_path, capfd):
     """Runs the console's entry point here: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file.json").write_text("{}")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     for name in list(os.environ):
         if name.startswith(OURS):
             monkeypatch.delenv(name)
@@ -86,7 +88,7 @@ def test_wrong_settings_are_told_all_at_once_by_every_command(call, arguments, t
     for secret in SECRETS:
         assert secret not in err
     assert "Traceback" not in err
-    assert list(tmp_path.iterdir()) == []  # nothing was begun
+    assert list((tmp_path / "here").iterdir()) == []  # nothing was begun
 
 
 @pytest.mark.parametrize("arguments", [["nosuch"], ["order"], ["feed", "nosuch"], ["status", "--nosuch"]])
@@ -151,7 +153,7 @@ def test_the_readme_calls_no_command_that_does_not_exist():
 
 def test_the_example_of_an_env_file_is_one(call, monkeypatch, tmp_path):
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
-    (tmp_path / ".env").write_text(example.replace("VTEX_ACCOUNT=\n", "VTEX_ACCOUNT=mystore\n"))
+    (tmp_path / "here" / ".env").write_text(example.replace("VTEX_ACCOUNT=\n", "VTEX_ACCOUNT=mystore\n"))
     for name in ("VTEX_APP_KEY", "VTEX_APP_TOKEN"):
         monkeypatch.setenv(name, "filled-in")
     assert settings.load().account().name == "mystore"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 #: Seconds that other processes give the one that starts the embedded Valkey.
 START_PATIENCE = 20.0
+#: Seconds after which a worker that was asked to stop and cannot ends the hard way: longer than a step's lease,
+#: so that nothing is its own any more. Celery waits without end for a Redis that is away, and its supervisor may
+#: have been killed.
+STOP_PATIENCE = 45
 
 
 @click.command()
@@ -109,6 +114,7 @@ def worker(queues: str | None, name: str) -> None:
     """Run one worker process (the Procfile and pods do)."""
     loaded = the_settings()
     with _redis_or_own(loaded):
+        from celery import signals as celery_signals
         from celery.apps import worker as celery_worker
         from celery.exceptions import CPendingDeprecationWarning
         from celery.platforms import SecurityWarning
@@ -126,6 +132,8 @@ def worker(queues: str | None, name: str) -> None:
             CPendingDeprecationWarning,  # that tasks go on while Redis is away is ours
         ):
             warnings.filterwarnings("ignore", category=category)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        celery_signals.worker_shutting_down.connect(lambda **_: signal.alarm(STOP_PATIENCE), weak=False)
         celery_worker.safe_say = lambda *_: None  # our own line says that it stops, in the form of the log
         app.worker_main(
             [
