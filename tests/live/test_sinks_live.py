@@ -130,75 +130,85 @@ def test_the_documented_way_to_take_files(spool_erp, tmp_path):
 
 @pytest.fixture
 def system(tmp_path):
-    """Makes a system in this test's folder."""
+    """Makes systems in folders of their own."""
     with contextlib.ExitStack() as stack:
-        yield lambda **config: stack.enter_context(System(tmp_path / "a store", **config))
+        yield lambda name="a store", **config: stack.enter_context(System(tmp_path / name, **config))
 
 
-def killed_in_the_middle(system, wait_until, **settings):
-    """Run it with a worker that dies; answers the process once every order is handled."""
-    up = system.start("up", **settings)
-    system.until_handled(40)
-    os.kill(system.started(up, WORKER)[-1], signal.SIGKILL)
-    wait_until(lambda: len(system.started(up, WORKER)) == 2, "a new worker")
-    system.until_settled()
-    return up
+class Taker(threading.Thread):
+    """An ERP that takes files from a folder as soon as they appear."""
 
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+        self.messages = []
+        self.over = threading.Event()
 
-@pytest.mark.promise("P1", "P2", "P4")
-def test_every_order_arrives_once_over_http(system, wait_until, receiver):
-    erp = receiver(token="canary-token", secret="canary-secret")
-    system = system(orders=220, faults=FAULTS, latency=0.1)
-    secrets = {"ERP_TOKEN": "canary-token", "ERP_SIGNING_SECRET": "canary-secret"}
-    up = killed_in_the_middle(system, wait_until, ERP_URL=erp.url, **secrets)
-    system.each_once([order_id for (order_id,) in erp.rows("SELECT order_id FROM orders")])
-    assert system.stop(up) == 0
-    assert "canary" not in system.output(up)
-    [(document,)] = erp.rows("SELECT message FROM orders LIMIT 1")
-    assert json.loads(document)["account"] == "teststore"
+    def run(self):
+        while not self.over.wait(0.05):
+            for path in self.folder.glob("*.json"):
+                with contextlib.suppress(FileNotFoundError):  # taken back for a newer state
+                    path.rename(self.folder / "taken")
+                    self.messages.append(json.loads((self.folder / "taken").read_text()))
 
-
-@pytest.mark.promise("P1", "P2", "P4")
-def test_every_order_arrives_once_in_a_folder(system, wait_until, spool_erp):
-    system = system(orders=220, faults=FAULTS, latency=0.1)
-    taken, over = [], threading.Event()
-
-    def take():
-        while not over.wait(0.05):
-            for path in spool_erp.folder.glob("*.json"):
-                with contextlib.suppress(FileNotFoundError):
-                    path.rename(spool_erp.folder / "taken")
-                    taken.append(json.loads((spool_erp.folder / "taken").read_text()))
-
-    erp = threading.Thread(target=take)
-    erp.start()
-    try:
-        up = killed_in_the_middle(system, wait_until, ERP_URL=spool_erp.url)
-        wait_until(lambda: not spool_erp.names(), "the ERP")
-    finally:
-        over.set()
-        erp.join()
-    assert {message["type"] for message in taken} == {"order.ready"}
-    system.each_once([message["orderId"] for message in taken])
-    assert system.stop(up) == 0
+    def close(self):
+        self.over.set()
+        self.join()
 
 
 @pytest.mark.promise("P1", "P2", "P4")
-def test_every_order_arrives_once_in_a_sink_of_ones_own(system, wait_until):
-    system = system(orders=220, faults=FAULTS, latency=0.1)
-    shutil.copy(EXAMPLES / "my_erp.py", system.folder)
-    settings = {"ERP_URL": "python:my_erp:open_sink", "MY_ERP_DATABASE": "my-erp.db"}
-    up = killed_in_the_middle(system, wait_until, **settings)
-    with contextlib.closing(sqlite3.connect(system.folder / "my-erp.db", timeout=30)) as erp:
+def test_every_order_arrives_once_whichever_the_sink(system, wait_until, receiver, spool_erp):
+    """One store a sink, all at once: after the death of a worker most of the time is waiting."""
+    endpoint = receiver(token="canary-token", secret="canary-secret")
+    settings = {
+        "http": {"ERP_URL": endpoint.url, "ERP_TOKEN": "canary-token", "ERP_SIGNING_SECRET": "canary-secret"},
+        "folder": {"ERP_URL": spool_erp.url},
+        "python": {"ERP_URL": "python:my_erp:open_sink", "MY_ERP_DATABASE": "my-erp.db"},
+    }
+    stores = {name: system(name, orders=220, faults=FAULTS, latency=0.1) for name in settings}
+    shutil.copy(EXAMPLES / "my_erp.py", stores["python"].folder)
+    taker = Taker(spool_erp.folder)
+    taker.start()
+    with contextlib.closing(taker):
+        ups = {
+            name: store.start("up", WORKER_CONCURRENCY="16", **settings[name])
+            for name, store in stores.items()
+        }
+        for name, store in stores.items():
+            store.until_handled(30)
+            os.kill(store.started(ups[name], WORKER)[-1], signal.SIGKILL)
+        for name, store in stores.items():
+            wait_until(lambda s=store, n=name: len(s.started(ups[n], WORKER)) == 2, "a new worker")
+            wait_until(lambda s=store: s.audit()["start_handling_effects"] == 220, f"{name}: all", 3 * LONG)
+            store.until_settled()
+        wait_until(lambda: not spool_erp.names(), "the ERP that takes files")
+
+    stores["http"].each_once([order_id for (order_id,) in endpoint.rows("SELECT order_id FROM orders")])
+    assert {message["type"] for message in taker.messages} == {"order.ready"}
+    stores["folder"].each_once([message["orderId"] for message in taker.messages])
+    with contextlib.closing(sqlite3.connect(stores["python"].folder / "my-erp.db", timeout=30)) as erp:
         rows = erp.execute("SELECT number, customer, total_cents, state FROM sales_orders").fetchall()
-    system.each_once([number for number, *_ in rows])
+    stores["python"].each_once([number for number, *_ in rows])
     assert all("@" in customer and cents > 0 and state == "new" for _, customer, cents, state in rows)
-    assert system.stop(up) == 0
-    assert system.stop(system.start("up", ERP_URL="python:my_erp:open_sink")) == 2
-    wrong = system.run("up", ERP_URL="python:my_other_erp:open_sink")
-    assert wrong.returncode == 2
-    assert "there is no module my_other_erp, neither installed nor in the working directory" in wrong.stderr
-    assert "Traceback" not in wrong.stderr
+
+    for name, store in stores.items():
+        assert store.stop(ups[name]) == 0
+        assert "canary" not in store.output(ups[name])
+        assert "Traceback" not in store.output(ups[name])
+
+
+def test_a_sink_that_cannot_be_opened_stops_the_start_with_one_sentence(system):
+    system = system()
+    shutil.copy(EXAMPLES / "my_erp.py", system.folder)
+    for url, words in {
+        "python:my_other:open_sink": "there is no module my_other, neither installed nor in the working directory",
+        "python:my_erp:open": "the module my_erp has no function open",
+        "python:my_erp:open_sink": "MY_ERP_DATABASE is missing: the file of the ERP's database",
+    }.items():
+        done = system.run("up", ERP_URL=url)
+        assert done.returncode == 2
+        assert f"ERP_URL cannot be used: {words}" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 # An ERP that misbehaves
@@ -281,19 +291,21 @@ class BadErp:
         self.server.server_close()
 
 
-#: Instead of a minute, so that the test need not wait so long for the sink to recover by itself.
-QUICK_PROBES = """
+#: Seconds instead of minutes, in every process, so that the test need not wait so long for the sink's recovery.
+QUICK_RECOVERY = """
 import importlib.abc, importlib.util, sys
+QUICK = {"tasks.feed": "PROBE_SECONDS", "tasks.base": "PAUSE_SECONDS"}
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name != "tasks.feed":
+        constant = QUICK.pop(name, None)
+        if constant is None:
             return None
-        sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         run = spec.loader.exec_module
         def exec_module(module):
             run(module)
-            module.PROBE_SECONDS = 2.0
+            assert hasattr(module, constant)
+            setattr(module, constant, 2.0)
         spec.loader.exec_module = exec_module
         return spec
 sys.meta_path.insert(0, Finder())
@@ -306,7 +318,7 @@ def test_an_erp_that_misbehaves_gets_every_order_once_and_the_refused_one_is_exp
 ):
     system = system(orders=200, faults=FAULTS)
     (tmp_path / "patch").mkdir()
-    (tmp_path / "patch" / "sitecustomize.py").write_text(QUICK_PROBES)
+    (tmp_path / "patch" / "sitecustomize.py").write_text(QUICK_RECOVERY)
     everyone = sorted(system.vtex.audit()["per_order"])
     refused = everyone[100]
     erp = BadErp(refused=refused)
@@ -337,7 +349,8 @@ def test_an_erp_that_misbehaves_gets_every_order_once_and_the_refused_one_is_exp
     assert "maria@example.com" not in system.output(up)
     assert "Traceback" not in system.output(up).replace("Traceback: ***", "")
     audit = system.vtex.audit()
-    assert audit["early_commits"] == audit["start_handling_more_than_once"] == 0
+    assert audit["early_commit_orders"] == [refused]  # recorded as given up, so VTEX need not repeat it
+    assert audit["start_handling_more_than_once"] == 0
 
 
 def test_check_tells_what_is_wrong_with_each(system, tmp_path):
