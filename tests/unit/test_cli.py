@@ -26,6 +26,7 @@ ARGUMENTS = {
     "invoice": ["1234-01", "../file.json"],
     "tracking": ["1234-01", "../file.json"],
     "cancel": ["1234-01"],
+    "forget": ["1234-01", "--yes"],
     "change": ["1234-01", "../file.json"],
 }
 WITHOUT_SETTINGS = {"demo", "sandbox", "check"}  # check tells of them in its own form
