@@ -86,7 +86,7 @@ def test_processes_on_one_folder_give_each_file_once(processes, spool_erp):
 
     writers = [processes.python(WRITER, spool_erp.url) for _ in range(3)]
     killed = processes.python(WRITER, spool_erp.url)
-    while sum(taken.values()) < 10:
+    while sum(taken.values()) < 10 and killed.poll() is None:
         take()
     processes.kill(killed)
     while any(writer.poll() is None for writer in writers):
