@@ -31,7 +31,9 @@ class Store:
     def configure(self, states=DEFAULT_FEED_STATES, **queue) -> None:
         body = {"filter": {"type": "FromWorkflow", "status": list(states)}, "queue": GOOD_QUEUE | queue}
         headers = {"X-VTEX-API-AppKey": KEY, "X-VTEX-API-AppToken": TOKEN}
-        answer = requests.post(f"{self.vtex.url}/api/orders/feed/config", json=body, headers=headers, timeout=10)
+        answer = requests.post(
+            f"{self.vtex.url}/api/orders/feed/config", json=body, headers=headers, timeout=10
+        )
         answer.raise_for_status()
 
     def work(self) -> None:

@@ -84,6 +84,19 @@ def test_what_was_taken_never_comes_again(erp, sink):
     assert erp.names() == []
 
 
+def test_what_was_taken_comes_again_when_a_person_asks_for_it(erp, sink):
+    order = delivery(second=1)
+    sink.deliver(order)
+    [path] = erp.folder.glob("*.json")
+    path.unlink()
+    sink.deliver(replace(order, redelivered=True))
+    [path] = erp.folder.glob("*.json")
+    assert json.loads(path.read_text())["redelivered"] is True
+    path.unlink()
+    sink.deliver(order)
+    assert not list(erp.folder.glob("*.json"))
+
+
 def test_what_was_moved_within_the_folder_is_taken_too(erp, sink):
     sink.deliver(delivery(second=1))
     (erp.folder / "done").mkdir()

@@ -99,14 +99,14 @@ def check(account: str | None, *, as_json: bool) -> None:
     """Look at settings, VTEX, feed, Redis and ERP; say what to do. It changes nothing."""
     from workers import embedded
     from workers.check import examine
-    from workers.erp.sink import open_sink
+    from workers.runtime import open_erp
 
     loaded = the_settings()
     url = loaded.redis_url or embedded.find(loaded.data_dir)
     if url:
         loaded = with_redis(loaded, url)
     store = choose(loaded, account)
-    sink = open_sink(loaded.erp_url, pool=1)
+    sink = open_erp(loaded, pool=1)
     findings = []
     try:
         for finding in examine(store, loaded, sink):

@@ -11,8 +11,9 @@ for _, id in ipairs(ids) do
   elseif rec.claim and tonumber(rec['until']) > now then
     redis.call('ZADD', DUE, rec['until'], id)
   else
-    redis.call('ZADD', DUE, seconds(now + patience), id)
     local waits_in_queue = rec.state == 'open' and not rec.claim and backlog
+    -- what only seems to wait in a queue is looked at again soon: the queue may have died with its worker
+    redis.call('ZADD', DUE, seconds(now + (waits_in_queue and patience / 6 or patience)), id)
     if rec.step ~= 'ack' and not waits_in_queue then
       found[#found + 1] = id
       found[#found + 1] = rec.step
