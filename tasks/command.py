@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import uuid
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Literal
 
 from celery import Task
@@ -19,6 +20,7 @@ from tasks.base import BROKER_TROUBLE, PAUSE_SECONDS
 from workers import errors, intake, runtime, telemetry
 from workers.command_ledger import DEAD, DONE, REFUSED, CommandClaim, CommandLedger
 from workers.ledger import Refusal
+from workers.net.words import clean
 from workers.policy import CRASH_LIMIT, Bury, Decision, Park, Pause, Retry
 from workers.runtime import Link
 from workers.vtex.client import Vtex
@@ -54,11 +56,15 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Not yet: ``follow`` keeps its turn, ``wait`` lets later commands of the order pass. Seconds."""
+    """Not yet. ``after``: seconds.
+
+    ``follow`` keeps its turn. ``wait`` (the order is not ready) and ``pass`` (VTEX has it, and a person decides)
+    let later commands of the order go first.
+    """
 
     why: str
     after: float = 0.0
-    how: Literal["follow", "wait"] = "wait"
+    how: Literal["follow", "pass", "wait"] = "wait"
 
     @classmethod
     def wait(cls, why: str) -> Later:
@@ -67,6 +73,9 @@ class Later:
 
 
 Outcome = Done | Refused | Later
+
+#: After one of these VTEX certainly did not do what it was asked.
+_WITHOUT_EFFECT = (errors.Permanent, errors.NotYet, errors.RateLimited, errors.AccessDenied)
 
 
 class TakenOver(Exception):
@@ -82,6 +91,7 @@ class CommandWork:
     claim: CommandClaim
     wanted: Any
     memo: dict[str, Any] = field(default_factory=dict)
+    calling: bool = False  # VTEX is being called by this task
 
     @property
     def order_id(self) -> str:
@@ -119,6 +129,14 @@ class CommandWork:
         self.memo |= memo | {"sent_at": self.book.ledger.now(), "looks": []}
         if not self.book.mark(self.claim, self.memo, sent=True):
             raise TakenOver
+        self.calling = True
+
+    def mark_known(self, **memo: Any) -> None:
+        """Write down that it is certain by now that VTEX has it."""
+        self.memo |= memo
+        self.calling = False
+        if not self.book.mark(self.claim, self.memo, sent=False):
+            raise TakenOver
 
     def absence_unsure(self, *, patient: bool = False) -> Later | None:
         """After a call whose answer was lost: None once it is certain that it had no effect.
@@ -129,48 +147,64 @@ class CommandWork:
         looks = self.memo.setdefault("looks", [])
         if not looks or now - looks[-1] >= ABSENT_GAP:
             looks.append(now)
-        since = now - self.memo.get("sent_at", now)
+        since = now - self.memo.setdefault("sent_at", now)
         if len(looks) >= ABSENT_LOOKS * times and since >= ABSENT_AFTER * times:
             return None
         after = max(ABSENT_GAP, min(ABSENT_AFTER * times - since, 10.0))
         return Later("whether VTEX has it already is being made sure", after, "follow")
 
-    def follow(self, why: str) -> Later:
+    def follow(self, why: str, how: Literal["follow", "pass"] = "follow") -> Later:
         """VTEX works on it: look again soon, then less often."""
         turn = self.memo["followed"] = self.memo.get("followed", 0) + 1
-        self.memo.setdefault("requested", True)
-        return Later(why, FOLLOW[min(turn, len(FOLLOW)) - 1], "follow")
+        return Later(why, FOLLOW[min(turn, len(FOLLOW)) - 1], how)
 
     def invoices(self, details: OrderDetails) -> list[tuple[str | None, str, int]]:
         """(number, Output or Input, cents) of the order's invoices: VTEX's, and ours that it does not show yet."""
         shown = [(p.number, "Input" if p.is_return else "Output", p.value or 0) for p in details.packages]
         numbers = {number for number, _, _ in shown}
         for record in self.book.of_order(self.order_id):
-            if record.kind == "invoice" and record.state == DONE:
-                ours = intake.check(
-                    "invoice", self.order_id, record.payload, zone=self.link.settings.timezone
-                )
-                if ours.number not in numbers:
-                    shown.append((ours.number, ours.type, ours.value))
+            ours = record.outcome
+            if record.kind == "invoice" and record.state == DONE and ours.get("invoiceNumber") not in numbers:
+                shown.append((ours["invoiceNumber"], ours["type"], ours["invoiceValue"]))
         return shown
 
 
+def _shown(value: Any) -> str | None:
+    """An argument as it may be shown: an id, and nothing that was put in its place by mistake."""
+    if value is None:
+        return None
+    return value if isinstance(value, str) and intake.ID.fullmatch(value) else "(not an id)"
+
+
 class DiscreetRequest(Request):  # type: ignore[misc]
-    """Shows order, id and account in Flower and in Celery's logs, and nothing of the payload."""
+    """Shows order, id and account in Flower, to `celery inspect` and in Celery's logs; nothing of the payload."""
 
-    @property
-    def kwargsrepr(self) -> str:
-        """What events and logs say of the arguments."""
-        return repr({name: self.kwargs.get(name) for name in ("order_id", "key", "account")})
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        given = self._kwargs if isinstance(self._kwargs, dict) else {}
+        # the sender wrote down how its arguments read, the payload among them
+        self._argsrepr = "()"
+        self._kwargsrepr = repr({name: _shown(given.get(name)) for name in ("order_id", "key", "account")})
+        self._request_dict |= {"argsrepr": self._argsrepr, "kwargsrepr": self._kwargsrepr}
 
-    @property
-    def argsrepr(self) -> str:
-        """Arguments by position are not for eyes."""
-        return "()"
+    def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: ARG002 - it is always safe
+        """What `celery inspect` and Flower's page of a worker show."""
+        shown: dict[str, Any] = super().info(safe=True)
+        return shown
+
+
+def _arguments(kind: str, positional: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+    """The arguments by their names; those without one are understood in the documented order."""
+    names = ("order_id", "reason" if kind == "cancel" else kind, "account", "key")
+    return dict(zip(names, positional, strict=False)) | named
 
 
 class Command(Task):  # type: ignore[misc]
-    """A Celery task for one kind of command. Arguments by keyword: order_id, the payload, account, key."""
+    """A Celery task for one kind of command: order_id, the payload (of cancel: its reason), account, key.
+
+    Our own messages have ``recorded``: they name a command that stands in the ledger. What it returns is shown by
+    Flower, to a sender who has nothing but the task's id.
+    """
 
     abstract = True
     kind = ""
@@ -178,57 +212,65 @@ class Command(Task):  # type: ignore[misc]
     typing = False  # what is wrong with the arguments is said in words
     Request = "tasks.command:DiscreetRequest"
 
-    def __call__(
-        self, order_id: Any = None, *, account: str | None = None, key: str | None = None, **asked: Any
-    ) -> None:
+    def __call__(self, *positional: Any, recorded: bool = False, **named: Any) -> str:
+        asked = _arguments(self.kind, positional, named)
+        order_id, account, key = (asked.pop(name, None) for name in ("order_id", "account", "key"))
         process = runtime.current()
         try:
             name = process.settings.account(account).name
         except KeyError as error:
-            log.error("command_refused", why=str(error.args[0]), kind=self.kind, task_id=self.request.id)
-            return
+            why = str(error.args[0])
+            log.error("command_refused", why=why, kind=self.kind, task_id=self.request.id)
+            return f"refused: {why}"
         link = process.link(name)
         book = CommandLedger(link.ledger)
-        id_ = key if key is not None else str(self.request.id)
+        id_ = str(self.request.id if key is None else key)
         with telemetry.bind(
             account=name,
-            order_id=str(order_id)[:100],
-            command=str(id_)[:200],
+            order_id=_shown(order_id),
+            command=_shown(id_),
             kind=self.kind,
             task_id=self.request.id,
         ):
             try:
-                if asked and not self._recorded(link, book, order_id, asked, key):
-                    return
-                self._carry(link, book, str(id_))
+                if not recorded and (refusal := self._record(link, book, order_id, asked, key)):
+                    return f"refused: {refusal}"
+                self._carry(link, book, id_)
             except BROKER_TROUBLE as error:
                 log.warning("redis_unavailable", error=type(error).__name__)
+            return f"command {_shown(id_)}"
 
-    def _recorded(
+    def _record(
         self, link: Link, book: CommandLedger, order_id: Any, asked: dict[str, Any], key: Any
-    ) -> bool:
-        """Record a request that came by the broker; False when it is refused (and that is recorded)."""
+    ) -> str | None:
+        """Record a request that came by the broker; why not, if it is refused (and that is recorded)."""
         # a cancellation's reason stands among the arguments by itself
         payload = asked if self.kind == "cancel" and "cancel" not in asked else asked.get(self.kind)
+        task_id = str(self.request.id)
         try:
+            strange = [name for name in asked if name != self.kind]
+            if strange and (self.kind != "cancel" or "cancel" in asked):
+                raise errors.Invalid(
+                    f"the payload is the argument {self.kind}; not known: {clean(', '.join(strange), (), 100)}"
+                )
             accepted = intake.accept(
                 book,
                 self.kind,
                 order_id,
                 payload,
                 zone=link.settings.timezone,
-                key=key if key is not None else self.request.id,
+                key=task_id if key is None else key,
             )
         except errors.OrderLinkError as error:
-            own_id = isinstance(error, errors.Invalid) and isinstance(key, str)
-            intake.refuse(
-                book, self.kind, order_id, payload, id_=str(key if own_id else self.request.id), why=error
-            )
+            # another request's key names that one, and a key that is none names nothing
+            own = isinstance(error, errors.Invalid) and isinstance(key, str) and intake.ID.fullmatch(key)
+            intake.refuse(book, self.kind, order_id, payload, id_=str(key) if own else task_id, why=error)
+            self.app.send_task("orders.tell", kwargs={"account": link.account.name})
             log.warning("refused", why=str(error))
-            return False
+            return str(error)
         if not accepted.repeated:
             log.info("accepted")
-        return True
+        return None
 
     def _carry(self, link: Link, book: CommandLedger, id_: str) -> None:
         if "vtex" in link.ledger.paused():
@@ -245,9 +287,9 @@ class Command(Task):  # type: ignore[misc]
             words = "shadow mode is on: nothing is sent to VTEX"
             self._finish(link, claim, REFUSED, outcome={"why": words}, words=words)
             return
-        wanted = intake.check(claim.kind, claim.order_id, claim.payload, zone=link.settings.timezone)
-        work = CommandWork(link, book, claim, wanted, dict(claim.memo))
+        work = CommandWork(link, book, claim, None, dict(claim.memo))
         try:
+            work.wanted = intake.check(claim.kind, claim.order_id, claim.payload, zone=link.settings.timezone)
             outcome = self.run(work)
         except TakenOver:
             log.warning("claim_lost")
@@ -265,21 +307,22 @@ class Command(Task):  # type: ignore[misc]
                 self._finish(work.link, work.claim, DONE, outcome=result | {"says": words}, words=words)
             case Refused(words):
                 self._finish(work.link, work.claim, REFUSED, outcome={"why": words}, words=words)
+            case Later(why, _, _) if work.claim.age >= work.link.policy.horizon:
+                words = f"given up after {work.claim.age / 3600:.0f} h: {why}"
+                self._finish(work.link, work.claim, DEAD, outcome={"why": words}, words=words)
+            case Later(why, _, "wait"):
+                turn = work.memo["waited"] = work.memo.get("waited", 0) + 1
+                self._later(work, WAIT[min(turn, len(WAIT)) - 1], why, "wait", counts=False)
             case Later(why, after, how):
-                if how == "wait":
-                    turn = work.memo["waited"] = work.memo.get("waited", 0) + 1
-                    after = WAIT[min(turn, len(WAIT)) - 1]
-                    if work.claim.age >= work.link.policy.horizon:
-                        words = f"given up: {why}"
-                        self._finish(work.link, work.claim, DEAD, outcome={"why": words}, words=words)
-                        return
-                self._later(work, after, why, "wait" if how == "wait" else "retry", counts=False)
+                self._later(work, after, why, "retry" if how == "follow" else "pass", counts=False)
 
     def _failed(self, work: CommandWork, error: Exception) -> None:
         """An error of the body: a refusal by VTEX ends the command, all else is for the policy."""
         if not isinstance(error, errors.OrderLinkError):
             log.error("unexpected_error", exc_info=error)
             error = errors.Unavailable(f"an unexpected error in this program: {type(error).__name__}")
+        if work.calling and not work.claim.sent and isinstance(error, _WITHOUT_EFFECT):
+            work.book.mark(work.claim, work.memo, sent=False)
         match error:
             case errors.NotFound() if not work.memo.get("missed"):
                 work.memo["missed"] = True
@@ -291,6 +334,10 @@ class Command(Task):  # type: ignore[misc]
             case errors.Permanent():
                 self._follow_up(work, Refused(str(error)))
             case errors.NotYet():
+                self._follow_up(work, Later.wait(str(error)))
+            case errors.AccessDenied(status=HTTPStatus.FORBIDDEN):
+                # a permission for this kind of command is missing: the store's orders go on without it
+                log.error("not_permitted", why=str(error))
                 self._follow_up(work, Later.wait(str(error)))
             case _:
                 work.link.trouble(error)
@@ -315,7 +362,7 @@ class Command(Task):  # type: ignore[misc]
         work: CommandWork,
         after: float,
         why: str,
-        how: Literal["retry", "park", "wait"],
+        how: Literal["retry", "park", "wait", "pass"],
         *,
         counts: bool = True,
     ) -> None:
@@ -326,8 +373,8 @@ class Command(Task):  # type: ignore[misc]
             return
         log.info("later", why=why, after=round(after, 1), how=how)
         self._send_next(work.link, work.book, following)
-        if how == "retry":
-            kwargs = {"order_id": work.order_id, "account": work.link.account.name, "key": work.claim.id}
+        if how in ("retry", "pass"):
+            kwargs = intake.message(work.link.account.name, work.claim.id, work.order_id)
             raise self.retry(args=(), kwargs=kwargs, countdown=after)
 
     def _finish(

@@ -7,14 +7,21 @@ have done it by hand. A write whose answer was lost is looked for, and only sent
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from tasks.command import Command, CommandWork, Done, Later, Outcome, Refused
+from tasks.orders import CLOCKS_DIFFER
+from workers import errors
 from workers.app import app
+from workers.net.words import clean
 from workers.vtex import states
 from workers.vtex.change import Change
-from workers.vtex.details import OrderDetails, Package
+from workers.vtex.details import CancellationRequest, OrderDetails, Package
 from workers.vtex.invoice import Invoice
+from workers.vtex.lenient import instant
+from workers.vtex.payloads import Cancel
+from workers.vtex.receipts import ChangeStatus
 from workers.vtex.tracking import Tracking
 
 #: (number, Output or Input, cents) of an order's invoices.
@@ -22,6 +29,8 @@ Known = list[tuple[str | None, str, int]]
 
 #: In these states VTEX takes an invoice; before them the invoice waits.
 _INVOICEABLE = states.IN_HANDLING - {"start-handling"}
+#: So often a tracking is sent again that VTEX answers with 404, although it shows the invoice.
+_LATE_INVOICE_LOOKS = 6
 #: In these states VTEX takes an order change.
 _CHANGEABLE = frozenset({"handling", "waiting-for-fulfillment", "ready-for-invoicing", "ready-for-invoice"})
 
@@ -46,7 +55,15 @@ def invoice(work: CommandWork) -> Outcome:
     if work.claim.sent and (wait := work.absence_unsure(patient=wanted.moves_money_back)):
         return wait
     work.mark_sent()
-    receipt = work.vtex.send_invoice(work.order_id, wanted.body())
+    try:
+        receipt = work.vtex.send_invoice(work.order_id, wanted.body())
+    except errors.Rejected:
+        # after an answer that was lost it may be refused because VTEX has it
+        if not work.claim.sent or not (refreshed := work.order().details()).invoices(
+            wanted.number, wanted.type
+        ):
+            raise
+        return _invoiced(wanted, refreshed, work.invoices(refreshed), None)
     return _invoiced(wanted, details, known, receipt.receipt)
 
 
@@ -61,7 +78,8 @@ def _no_invoice_now(
             "a cancellation of the order is requested: an invoice would revive the order. "
             'Decide first: cancel it (with confirm), or send the invoice with "force": true'
         )
-    partly = status == "payment-approved" and details.outputs  # where VTEX may put an order invoiced in part
+    # where VTEX may put an order that is invoiced in part
+    partly = status == "payment-approved" and _sum(known, "Output")
     if status not in _INVOICEABLE | states.CANCELLATION_REQUESTED and not partly:
         return Later.wait(f"the order is in {status}, and VTEX takes an invoice once it is in handling")
     if work.running_change():
@@ -95,7 +113,14 @@ def _invoiced(wanted: Invoice, details: OrderDetails, known: Known, receipt: str
     new = 0 if wanted.number in {number for number, _, _ in known} else wanted.value
     total = _sum(known, wanted.type) + new
     remaining = (details.value or 0) - total if wanted.type == "Output" else None
-    outcome = {"receipt": receipt, "invoiceNumber": wanted.number, "invoiced": total, "remaining": remaining}
+    outcome = {
+        "receipt": receipt,
+        "invoiceNumber": wanted.number,
+        "type": wanted.type,
+        "invoiceValue": wanted.value,
+        "invoiced": total,
+        "remaining": remaining,
+    }
     if wanted.type == "Input":
         return Done(outcome, f"VTEX has the return {wanted.number}")
     if remaining:
@@ -108,7 +133,7 @@ def tracking(work: CommandWork) -> Outcome:
     """Send a tracking number, tracking events, or both, for one invoice."""
     wanted: Tracking = work.wanted
     details = work.order().details()
-    number = wanted.invoice_number or _only_invoice(details)
+    number = wanted.invoice_number or _only_invoice(work.invoices(details))
     if isinstance(number, Refused | Later):
         return number
     package = next(iter(details.invoices(number)), None)
@@ -117,13 +142,21 @@ def tracking(work: CommandWork) -> Outcome:
     label, events = wanted.number_body(), wanted.events_body()
     if events and not label and not package.tracking_number:
         return Later.wait(f"invoice {number} has no tracking number yet, and VTEX takes events only after it")
-    if label:
-        work.mark_sent()
-        work.vtex.update_invoice(work.order_id, number, label)
-    if events:
-        work.mark_sent()
-        events["events"] = _all_events(package, events.get("events") or [])
-        work.vtex.update_tracking(work.order_id, number, events)
+    try:
+        if label:
+            work.mark_sent()
+            work.vtex.update_invoice(work.order_id, number, label)
+        if events:
+            work.mark_sent()
+            events["events"] = _all_events(package, events.get("events") or [])
+            work.vtex.update_tracking(work.order_id, number, events)
+    except errors.NotFound:
+        # VTEX shows the invoice, and it has not arrived everywhere at VTEX yet
+        turn = work.memo["not_found"] = work.memo.get("not_found", 0) + 1
+        if turn > _LATE_INVOICE_LOOKS:
+            raise
+        work.mark_known()
+        return Later.wait(f"VTEX does not take tracking of invoice {number} yet")
     said = " and ".join(name for name, part in (("number", label), ("events", events)) if part)
     delivered = bool(events and events.get("isDelivered"))
     return Done(
@@ -146,36 +179,45 @@ def _gist(event: dict[str, Any]) -> tuple[str, ...]:
 @app.task(name="orders.cancel", base=Command, kind="cancel")
 def cancel(work: CommandWork) -> Outcome:
     """Ask for a cancellation, and follow it until the order is canceled."""
-    wanted = work.wanted
+    wanted: Cancel = work.wanted
     order = work.order()
     status, details = order.status, order.details()
     if status in states.CANCELED:
         return Done({"status": status}, "the order is canceled")
-    if status in states.CANCELLATION_REQUESTED:
-        if work.memo.get("requested") or (work.claim.sent and not wanted.confirm):
-            work.memo["requested"] = True
-            return work.follow("the cancellation is requested, and not decided yet")
-        if not wanted.confirm:
-            return Refused(
-                "a cancellation is requested already and waits for a decision; "
-                "a second request would confirm it: send it with confirm if that is meant"
-            )
-    elif work.memo.get("requested"):
+    requested = status in states.CANCELLATION_REQUESTED
+    # a request that came while an answer of ours was lost is ours
+    ours = work.memo.get("requested") or (work.claim.sent and not work.memo.get("confirming"))
+    if requested and (ours or (not wanted.confirm and _asks_the_same(wanted, details.open_request))):
+        work.mark_known(requested=True)
+        return work.follow("the cancellation is requested, and not decided yet", "pass")
+    if requested and not wanted.confirm:
+        return Refused(
+            "a cancellation is requested already and waits for a decision; "
+            "a second request would confirm it: send it with confirm if that is meant"
+        )
+    if not requested and work.memo.get("requested"):
         return Refused(f"the cancellation was requested and then denied: the order is in {status} again")
-    if refusal := _no_cancellation(status, details):
+    if refusal := _no_cancellation(status, work.invoices(details)):
         return refusal
     if work.claim.sent and (wait := work.absence_unsure()):
         return wait
-    work.mark_sent()
+    work.mark_sent(confirming=requested)
     work.vtex.cancel(work.order_id, reason=wanted.reason, requested_by_user=wanted.requested_by_user)
-    return work.follow("VTEX took the cancellation; the order is not canceled yet")
+    work.mark_known(taken=True)
+    return work.follow("VTEX took the cancellation; the order is not canceled yet", "pass")
 
 
-def _no_cancellation(status: str | None, details: OrderDetails) -> Refused | Later | None:
-    if details.packages or status in {"invoice", "invoiced"}:
-        numbers = (
-            ", ".join(package.number or "without number" for package in details.packages) or "in progress"
-        )
+def _asks_the_same(wanted: Cancel, request: CancellationRequest | None) -> bool:
+    """Whether a request that stands is the one that is wanted: our own record of it may have been lost."""
+    return request is not None and (request.reason or None, bool(request.requested_by_user)) == (
+        wanted.reason,
+        wanted.requested_by_user,
+    )
+
+
+def _no_cancellation(status: str | None, known: Known) -> Refused | Later | None:
+    if known or status in {"invoice", "invoiced"}:
+        numbers = ", ".join(number or "without number" for number, _, _ in known) or "in progress"
         return Refused(
             f"the order has an invoice ({numbers}), and VTEX cancels no invoiced order: send a return instead"
         )
@@ -192,28 +234,21 @@ def change(work: CommandWork) -> Outcome:
     wanted: Change = work.wanted
     if request := work.memo.get("request"):
         return _follow_change(work, request)
+    legacy = work.legacy_changes
+    history = [] if legacy else work.changes()
+    if not legacy and (request := _made_already(work, wanted, history)):
+        work.memo["request"] = request
+        return _follow_change(work, request)
     order = work.order()
-    if order.status in states.CANCELED:
-        return Refused("the order is canceled, and cannot be changed")
-    if order.status in states.CANCELLATION_REQUESTED:
-        return Refused("a cancellation of the order is requested: decide on it first")
-    if order.status in {"invoice", "invoiced"}:
-        return Refused("the order is invoiced in full, and cannot be changed any more")
-    if order.status not in _CHANGEABLE:
-        return Later.wait(f"the order is in {order.status}, and VTEX takes changes once it is in handling")
-    if work.legacy_changes:
+    if refusal := _no_change(order.status, work.invoices(order.details())):
+        return refusal
+    if legacy:
+        body = wanted.legacy(work.claim.id)  # an id with which VTEX makes it once, however often it is sent
         work.mark_sent()
-        receipt = work.vtex.legacy_change(work.order_id, wanted.legacy(work.claim.id))  # its id: one effect
+        receipt = work.vtex.legacy_change(work.order_id, body)
         return Done({"receipt": receipt.receipt}, "VTEX has changed the order")
-    history = work.changes()
-    if work.claim.sent:
-        before = set(work.memo.get("before", ()))
-        ours = [one for one in history if one.request_id not in before and wanted.may_be(one)]
-        if ours:
-            work.memo["request"] = ours[-1].request_id
-            return _follow_change(work, ours[-1].request_id)
-        if wait := work.absence_unsure():
-            return wait
+    if work.claim.sent and (wait := work.absence_unsure()):
+        return wait
     if work.running_change(history):
         return Later.wait("another change of the order is in progress")
     work.mark_sent(before=[one.request_id for one in history])
@@ -221,18 +256,65 @@ def change(work: CommandWork) -> Outcome:
     return work.follow("VTEX took the change, and works on it")
 
 
+def _no_change(status: str | None, known: Known) -> Refused | Later | None:
+    if status in states.CANCELED:
+        return Refused("the order is canceled, and cannot be changed")
+    if status in states.CANCELLATION_REQUESTED:
+        return Refused("a cancellation of the order is requested: decide on it first")
+    if status in {"invoice", "invoiced"}:
+        return Refused("the order is invoiced in full, and cannot be changed any more")
+    if status == "payment-approved" and known:
+        return Refused("the order is invoiced in part, and VTEX takes no change of it in payment-approved")
+    if status not in _CHANGEABLE:
+        return Later.wait(f"the order is in {status}, and VTEX takes changes once it is in handling")
+    return None
+
+
+def _made_already(work: CommandWork, wanted: Change, history: list[ChangeStatus]) -> str | None:
+    """Which of the order's changes is this one: its answer was lost, or our own record of it.
+
+    An equal change that was there before does not count, nor one that another command explains, nor one that was
+    canceled. One from the time before this ledger does: then the ERP asks again for what we have forgotten.
+    """
+    equal = [one for one in history if wanted.may_be(one)]
+    if work.claim.sent:
+        before = set(work.memo.get("before", ()))
+        return next((one.request_id for one in reversed(equal) if one.request_id not in before), None)
+    explained = {record.outcome.get("requestId") for record in work.book.of_order(work.order_id)}
+    began = datetime.fromtimestamp(work.link.ledger.complete_since() + CLOCKS_DIFFER, UTC)
+    for one in reversed(equal):
+        if one.request_id in explained or not one.date or _instant(one.date) >= f"{began:%Y-%m-%dT%H:%M:%S}":
+            continue
+        if not work.vtex.get_change(work.order_id, one.request_id).canceled:
+            return one.request_id
+    return None
+
+
+def _instant(date: str) -> str:
+    try:
+        return instant(date)
+    except ValueError:
+        return ""
+
+
 def _follow_change(work: CommandWork, request: str) -> Outcome:
     now = work.vtex.get_change(work.order_id, request)
     if now.done:
         return Done({"requestId": request, "total": now.total}, "VTEX has changed the order")
     if now.canceled:
-        return Refused(f"VTEX canceled the change: {now.cancellation_reason or 'no reason given'}")
+        return Refused(
+            f"VTEX canceled the change: {clean(now.cancellation_reason, (), 200) or 'no reason given'}"
+        )
+    if now.finished:
+        return Refused(
+            f"the change ended at VTEX in {now.status or 'an unknown state'}: look at the order there"
+        )
     return work.follow(f"the change is in {now.status}")
 
 
-def _only_invoice(details: OrderDetails) -> str | Refused | Later:
+def _only_invoice(known: Known) -> str | Refused | Later:
     """The number that a tracking without one means."""
-    numbers = [package.number for package in details.outputs if package.number]
+    numbers = [number for number, kind, _ in known if number and kind == "Output"]
     if not numbers:
         return Later.wait("the order has no invoice at VTEX yet")
     if len(numbers) > 1:

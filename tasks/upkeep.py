@@ -80,7 +80,7 @@ def tell(link: Link) -> None:
     for command in book.untold():
         record = book.record(command)
         try:
-            if record:
+            if record and record.ended:  # it may have been opened again meanwhile
                 link.sink.deliver(report(record, link.account.name))
         except errors.Permanent as error:
             log.error("erp_refuses_outcome", command=command, why=str(error))

@@ -1,6 +1,7 @@
 """The ledger of commands: what an ERP asked for, in order of arrival an order, and how it ended.
 
     open -> done | refused (by us or by VTEX, with words) | dead (given up),     parked while it waits
+    a dead or refused one may be opened again by a person
 
 A command that was accepted is recorded, in one atomic move, before anybody is told so. Commands of one order go
 one after the other, and never while start-handling of that order is on its way; one that only waits for its order
@@ -19,6 +20,7 @@ from workers.ledger import Ledger, Refusal, TimelineEntry, line, timeline
 
 #: How a command ends.
 DONE, REFUSED, DEAD = "done", "refused", "dead"
+ENDS = frozenset({DONE, REFUSED, DEAD})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class CommandClaim:
     attempts: int
     crashes: int
     age: float  # seconds since it was accepted
-    sent: bool  # VTEX may have had it
+    sent: bool  # VTEX may have it, and that is not known
     memo: dict[str, Any]  # what earlier looks found out
 
 
@@ -93,6 +95,14 @@ class CommandLedger:
         )
         return Accepted(verdict, state)
 
+    def refuse(self, id_: str, kind: str, order_id: str, payload: dict[str, Any], why: str) -> bool:
+        """Record a request that cannot be used, and its end, in one move; False: the id is another request's."""
+        text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+        outcome = json.dumps({"why": why}, ensure_ascii=False)
+        return bool(
+            self._move("command_refuse", id_, kind, order_id, text, outcome, line(why), self.ledger.tombstone)
+        )
+
     def claim(self, id_: str, token: str) -> CommandClaim | Refusal:
         """Take a command, if it is its turn."""
         answer = self._move("command_claim", id_, token, self.ledger.lease)
@@ -112,9 +122,12 @@ class CommandLedger:
             memo=json.loads(memo),
         )
 
-    def mark(self, claim: CommandClaim, memo: dict[str, Any], *, sent: bool = False) -> bool:
-        """Keep what was found out and, before VTEX is called, that it was. False: the claim was lost."""
-        word = "sent" if sent else ""
+    def mark(self, claim: CommandClaim, memo: dict[str, Any], *, sent: bool | None = None) -> bool:
+        """Keep what was found out. False: the claim was lost.
+
+        ``sent``: True before VTEX is called, False once it is certain whether the call had its effect.
+        """
+        word = {True: "sent", False: "known", None: ""}[sent]
         return bool(
             self._move("command_mark", claim.id, claim.token, self.ledger.lease, word, json.dumps(memo))
         )
@@ -139,10 +152,14 @@ class CommandLedger:
         delay: float,
         why: str,
         *,
-        how: Literal["retry", "park", "wait"],
+        how: Literal["retry", "park", "wait", "pass"],
         counts: bool = True,
     ) -> tuple[bool, str]:
-        """Later: by a message (retry), by the sweeper (park), or when its order may be ready (wait)."""
+        """Later: by a message (retry, pass) or by the sweeper (park, wait).
+
+        ``wait`` (the order is not ready) and ``pass`` (VTEX has it, a person decides) let other commands pass.
+        Returns (was the claim still ours, the id of the order's next command or "").
+        """
         answer = self._move(
             "command_defer", claim.id, claim.token, how, delay, line(why), int(counts), self.ledger.patience
         )
@@ -152,6 +169,14 @@ class CommandLedger:
         """(id, kind, order id) of what must be enqueued again."""
         found = self._move("command_due", limit, self.ledger.patience)
         return list(zip(found[::3], found[1::3], found[2::3], strict=True))
+
+    def reopen(self, id_: str, who: str) -> str:
+        """Carry a dead or refused command after all, at its old place; look at a parked one now.
+
+        ``who`` (and why) goes into its story. Returns ``open``: the caller enqueues it; or why not: ``unknown``,
+        ``newer`` (of a newer program), ``busy``, ``finished`` (it is done), ``void`` (its payload cannot be used).
+        """
+        return str(self._move("command_reopen", id_, line(who), self.ledger.patience)[0])
 
     # --- what the ERP is to be told -------------------------------------------------------------------------
 

@@ -6,15 +6,16 @@ the ledger: its id can be looked up from then on, whatever happens to worker or 
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from workers import runtime
 from workers.app import app
-from workers.command_ledger import REFUSED, CommandLedger
+from workers.command_ledger import ENDS, CommandLedger
 from workers.errors import Conflict, Invalid, OrderLinkError
-from workers.ledger import Refusal
 from workers.vtex.payloads import load_cancel, load_change, load_invoice, load_tracking
 
 #: The task of each kind of command.
@@ -24,7 +25,8 @@ KINDS = {
     "cancel": "orders.cancel",
     "change": "orders.change",
 }
-_ID = re.compile(r"[!-~]{1,200}")
+#: An order's id, a command's id.
+ID = re.compile(r"[!-~]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +55,21 @@ def accept(
 
 
 def refuse(
-    book: CommandLedger, kind: str, order_id: str, payload: Any, *, id_: str, why: OrderLinkError
+    book: CommandLedger, kind: str, order_id: Any, payload: Any, *, id_: str, why: OrderLinkError
 ) -> None:
     """Record a request that cannot be carried, with the reason, for a caller who is not there to be told."""
     kept = payload if isinstance(payload, dict) else {"unusable": str(payload)[:500]}
-    order = order_id if isinstance(order_id, str) and _ID.fullmatch(order_id) else "unknown"
-    if book.accept(id_, kind, order, kept, f"refused {uuid.uuid4().hex}").verdict == "new":
-        claim = book.claim(id_, uuid.uuid4().hex)
-        if not isinstance(claim, Refusal):
-            book.finish(claim, REFUSED, {"why": str(why)}, str(why))
+    try:
+        json.dumps(kept, ensure_ascii=False).encode()
+    except (ValueError, TypeError, RecursionError):
+        kept = {"unusable": "not plain JSON"}
+    order = order_id if isinstance(order_id, str) and ID.fullmatch(order_id) else "unknown"
+    book.refuse(id_, kind, order, kept, str(why))
 
 
 def check(kind: str, order_id: str, payload: Any, *, zone: str) -> Any:
     """The payload as VTEX's API wants it; :class:`Invalid` names every problem."""
-    if not isinstance(order_id, str) or not _ID.fullmatch(order_id) or "/" in order_id:
+    if not isinstance(order_id, str) or not ID.fullmatch(order_id) or "/" in order_id:
         raise Invalid("order_id: an order's id is expected, such as 1234567890123-01")
     match kind:
         case "invoice":
@@ -82,12 +85,40 @@ def check(kind: str, order_id: str, payload: Any, *, zone: str) -> Any:
 
 def enqueue(account: str, id_: str, kind: str, order_id: str) -> None:
     """Send a recorded command on its way; the message holds its id and nothing of its payload."""
-    app.send_task(KINDS[kind], kwargs={"account": account, "order_id": order_id, "key": id_})
+    app.send_task(KINDS[kind], kwargs=message(account, id_, order_id))
+
+
+def message(account: str, id_: str, order_id: str) -> dict[str, Any]:
+    """The arguments of a task that carries a recorded command."""
+    return {"account": account, "order_id": order_id, "key": id_, "recorded": True}
+
+
+def ask(
+    kind: str,
+    order_id: str,
+    payload: Any = None,
+    *,
+    account: str | None = None,
+    key: str | None = None,
+) -> Acceptance:
+    """Accept a command and send it on its way, with the settings of this process's environment.
+
+    For a program of your own that runs beside the workers; ``kind`` is invoice, tracking, cancel or change. Raises
+    :class:`Invalid` (every problem of the payload; nothing is recorded), :class:`Conflict` (the key belongs to
+    another request), and ``KeyError`` for an account that the settings do not have.
+    """
+    process = runtime.current()
+    name = process.settings.account(account).name
+    book = CommandLedger(process.link(name).ledger)
+    accepted = accept(book, kind, order_id, payload, zone=process.settings.timezone, key=key)
+    if accepted.state not in ENDS:
+        enqueue(name, accepted.id, kind, order_id)
+    return accepted
 
 
 def _id(key: str | None) -> str:
     if key is None:
         return uuid.uuid4().hex
-    if not isinstance(key, str) or not _ID.fullmatch(key):
+    if not isinstance(key, str) or not ID.fullmatch(key):
         raise Invalid("key: up to 200 printable characters without spaces are expected")
     return key

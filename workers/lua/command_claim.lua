@@ -1,7 +1,7 @@
 -- One task takes one command, if it is its turn and nobody writes to its order at VTEX.
 -- ARGV: command id, token, lease
 -- Returns {'claimed', kind, order, payload, attempts, crashes, age, sent (1/0), memo (JSON)} or {why not[, who]}:
---   'gone', 'newer', 'finished', 'busy', 'early', 'behind' (an earlier command of the order must end first), 'locked'
+--   'gone', 'newer', 'finished', 'busy', 'early', 'behind' (another command of the order must end first), 'locked'
 local id, token, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local key = command_key(id)
 local rec = read(key, 'v', 'state', 'kind', 'order', 'claim', 'until', 'after', 'born', 'attempts', 'sent', 'memo', 'place')
@@ -12,11 +12,15 @@ local attempts, crashes = tonumber(rec.attempts or 0), tonumber(redis.call('HGET
 if rec.claim ~= token then
   if rec.claim and tonumber(rec['until']) > now then return {'busy'} end
   if tonumber(rec.after or 0) > now + 0.25 then return {'early'} end
-  for _, earlier in ipairs(redis.call('ZRANGEBYSCORE', queue_key(rec.order), '-inf', '(' .. rec.place)) do
-    -- one that only waits for the order to be ready lets others pass; one that may have been sent does not
-    if redis.call('HGET', command_key(earlier), 'waits') ~= '1' then
+  local queue = redis.call('ZRANGE', queue_key(rec.order), 0, -1, 'WITHSCORES')
+  for i = 1, #queue, 2 do
+    local other, place = queue[i], tonumber(queue[i + 1])
+    local first = read(command_key(other), 'waits', 'sent')
+    -- an earlier one that only waits for the order to be ready lets others pass; one that overtook this one,
+    -- and of which VTEX's answer is not known, must be made sure of first
+    if (place < tonumber(rec.place) and first.waits ~= '1') or (place > tonumber(rec.place) and first.sent) then
       redis.call('ZADD', CDUE, seconds(now + lease), id)
-      return {'behind', earlier}
+      return {'behind', other}
     end
   end
   if not take_order(rec.order, token, lease) then

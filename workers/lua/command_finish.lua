@@ -4,13 +4,17 @@
 local id, token, to, outcome, words = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local ttl = tonumber(ARGV[6])
 local key = command_key(id)
-local rec = read(key, 'state', 'claim', 'order', 'last')
+local rec = read(key, 'state', 'claim', 'order', 'last', 'kind')
 if rec.claim ~= token then
   if rec.last == token then return {'ended', ''} end
   return {'lost'}
 end
-redis.call('HDEL', key, 'claim', 'until', 'after', 'waits', 'attempts', 'crashes', 'memo', 'error')
-redis.call('HSET', key, 'last', token, 'outcome', outcome, 'ended', seconds(now))
+redis.call('HDEL', key, 'claim', 'until', 'after', 'waits', 'attempts', 'crashes', 'error')
+-- of a dead one it may be unknown whether VTEX has it: whoever opens it again must look
+if to ~= 'dead' then redis.call('HDEL', key, 'memo', 'sent') end
+-- an invoice may be long, and hold the customer's data; its outcome says what must be known of it later
+if to == 'done' and rec.kind == 'invoice' then redis.call('HSET', key, 'payload', '{}') end
+redis.call('HSET', key, 'last', token, 'outcome', outcome, 'ended', instant_of_end())
 note(key, to, words)
 move_state(key, rec.state, to, CCOUNTS)
 redis.call('ZREM', CDUE, id)
@@ -21,6 +25,6 @@ if to == 'dead' then
   redis.call('ZADD', CDEAD, seconds(now), id)
 else
   redis.call('EXPIRE', key, ttl)
-  redis.call('EXPIRE', commands_key(rec.order), ttl)
+  if redis.call('EXISTS', queue_key(rec.order)) == 0 then redis.call('EXPIRE', commands_key(rec.order), ttl) end
 end
 return {'ended', next_command(rec.order)}

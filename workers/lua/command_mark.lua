@@ -1,5 +1,6 @@
 -- Written before VTEX is called, so that whoever comes after a crash looks before calling again.
--- ARGV: command id, token, lease, 'sent' or '', memo (JSON)
+-- ARGV: command id, token, lease, 'sent' (VTEX may have it from now on), 'known' (whether it has it is certain) or '',
+--       memo (JSON)
 -- Returns 1, or 0 when the claim is no longer ours.
 local id, token, lease, sent, memo = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local key = command_key(id)
@@ -7,5 +8,6 @@ local rec = read(key, 'claim', 'order')
 if rec.claim ~= token or not take_order(rec.order, token, lease) then return 0 end
 redis.call('HSET', key, 'until', seconds(now + lease), 'memo', memo)
 if sent == 'sent' then redis.call('HSET', key, 'sent', '1') end
+if sent == 'known' then redis.call('HDEL', key, 'sent') end
 redis.call('ZADD', CDUE, seconds(now + lease), id)
 return 1

@@ -89,6 +89,13 @@ local function release_order(order, token)
   if redis.call('GET', P .. 'w:' .. order) == token then redis.call('DEL', P .. 'w:' .. order) end
 end
 
+-- When a command ends. No two ends of an account are at one instant: the ERP tells them apart by it.
+local function instant_of_end()
+  local at = math.max(now, tonumber(redis.call('GET', P .. 'cend') or 0) + 0.001)
+  redis.call('SET', P .. 'cend', seconds(at))
+  return seconds(at)
+end
+
 -- The command that may go now for an order: the first that does not wait for something.
 local function next_command(order)
   for _, id in ipairs(redis.call('ZRANGE', queue_key(order), 0, -1)) do
