@@ -17,7 +17,7 @@ from celery import Task
 from celery.worker.request import Request
 
 from tasks.base import BROKER_TROUBLE, PAUSE_SECONDS
-from workers import errors, intake, runtime, telemetry
+from workers import errors, intake, runtime, telemetry, unknown_messages
 from workers.command_ledger import DEAD, DONE, REFUSED, CommandClaim, CommandLedger
 from workers.ledger import Refusal
 from workers.net.words import clean
@@ -29,6 +29,7 @@ from workers.vtex.receipts import ChangeStatus
 from workers.vtex.schemas import Order
 
 log = telemetry.get(__name__)
+unknown_messages.say_little()
 _rng = random.Random()
 
 #: Seconds between the looks at a change or a cancellation that VTEX is working on; after these, the last one goes on.

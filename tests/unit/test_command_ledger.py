@@ -123,3 +123,112 @@ def test_dead_ones_are_listed_with_their_payload_whole(book):
     assert book.dead() == ["c1"]
     assert book.record("c1").payload == PAYLOAD
     assert [record.id for record in book.of_order("1-01")] == ["c1"]
+
+
+def test_one_that_may_have_been_sent_lets_nothing_pass_even_while_it_waits(book, clock):
+    accept(book, "invoice")
+    invoice = book.claim("invoice", "t")
+    book.mark(invoice, {}, sent=True)
+    assert book.defer(invoice, 1, "a change is in progress", how="wait", counts=False) == (True, "")
+    accept(book, "cancel", "cancel")
+    assert book.claim("cancel", "t") == Refusal("behind")
+    clock.advance(2)
+    invoice = book.claim("invoice", "t2")
+    assert book.mark(invoice, {}, sent=False)
+    assert book.defer(invoice, 1, "a change is in progress", how="wait", counts=False) == (True, "cancel")
+    assert not book.claim("cancel", "t2").sent
+
+
+def test_one_that_waits_stays_behind_a_later_one_that_may_have_been_sent(book, clock):
+    accept(book, "invoice")
+    book.defer(book.claim("invoice", "t"), 1, "not in handling", how="wait", counts=False)
+    accept(book, "cancel", "cancel")
+    cancel = book.claim("cancel", "t")
+    book.mark(cancel, {}, sent=True)
+    book.defer(cancel, 1, "its answer was lost", how="retry")
+    clock.advance(2)
+    assert book.claim("invoice", "t2") == Refusal("behind")
+    cancel = book.claim("cancel", "t2")
+    book.mark(cancel, {}, sent=False)
+    assert book.defer(cancel, 1, "it is requested", how="pass", counts=False)[0]
+    assert book.record("cancel").state == "open"
+    clock.advance(2)
+    assert not isinstance(book.claim("invoice", "t3"), Refusal)
+
+
+def test_a_request_that_cannot_be_used_is_refused_in_one_move_and_its_id_is_free(book):
+    assert book.refuse("c1", "invoice", "1-01", {"x": 1}, "items: is missing")
+    record = book.record("c1")
+    assert (record.state, record.outcome, record.payload) == (
+        "refused",
+        {"why": "items: is missing"},
+        {"x": 1},
+    )
+    assert book.claim("c1", "t") == Refusal("finished")
+    assert book.due() == []
+    assert book.untold() == ["c1"]
+    assert book.reopen("c1", "me") == "void"
+    assert book.refuse("c1", "invoice", "2-01", {"x": 2}, "still")
+    assert book.of_order("1-01") == []
+    assert book.counts().refused == 1
+    assert accept(book).verdict == "new"
+    assert (book.counts().open, book.counts().refused) == (1, 0)
+    assert book.of_order("2-01") == []
+    assert not book.refuse("c1", "invoice", "1-01", {}, "no")
+    assert book.record("c1").state == "open"
+    claim = book.claim("c1", "t")
+    assert book.finish(claim, "done", {}, "")[0]
+    assert book.untold() == ["c1"]
+
+
+def test_no_two_ends_are_at_one_instant(book):
+    for n in range(5):
+        book.refuse(f"c{n}", "invoice", "1-01", {}, "no")
+    ends = [record.ended for record in book.of_order("1-01")]
+    assert sorted(set(ends)) == ends
+    assert len(ends) == 5
+
+
+def test_of_a_done_invoice_the_payload_is_forgotten_and_of_others_kept(book):
+    accept(book)
+    book.finish(book.claim("c1", "t"), "done", {"invoiceNumber": "1"}, "")
+    assert book.record("c1").payload == {}
+    accept(book, "c2", "tracking")
+    book.finish(book.claim("c2", "t"), "done", {}, "")
+    assert book.record("c2").payload == PAYLOAD
+    assert accept(book).verdict == "same"
+
+
+@pytest.mark.parametrize("end", ["dead", "refused"])
+def test_a_dead_or_refused_one_is_opened_again_at_its_old_place(book, clock, end):
+    accept(book, "c1")
+    accept(book, "c2", "cancel")
+    first = book.claim("c1", "t")
+    book.mark(first, {"before": ["x"]}, sent=True)
+    book.finish(first, end, {"why": "no"}, "no")
+    clock.advance(4 * 86400)
+    assert book.reopen("c1", "somebody: VTEX is well again") == "open"
+    assert book.reopen("c1", "somebody") == "busy"
+    record = book.record("c1")
+    assert (record.state, record.outcome, record.ended) == ("open", {}, None)
+    assert record.timeline[-1].code == "replay"
+    assert book.dead() == book.untold() == []
+    assert book.counts().open == 2
+    assert book.claim("c2", "t") == Refusal("behind")
+    claim = book.claim("c1", "t2")
+    # of a refused one it is certain that VTEX does not have it
+    assert (claim.sent, claim.memo) == ((True, {"before": ["x"]}) if end == "dead" else (False, {}))
+    assert (claim.attempts, claim.crashes, claim.age) == (1, 0, 0)
+    assert book.finish(claim, "done", {}, "") == (True, "c2")
+    assert book.reopen("c1", "somebody") == "finished"
+    assert book.untold() == ["c1"]
+
+
+def test_a_parked_one_is_looked_at_now_and_an_unknown_one_is_unknown(book, clock):
+    accept(book)
+    book.defer(book.claim("c1", "t"), 60, "not in handling", how="wait", counts=False)
+    assert book.claim("c1", "t2") == Refusal("early")
+    assert book.reopen("c1", "somebody") == "open"
+    assert not isinstance(book.claim("c1", "t2"), Refusal)
+    assert book.reopen("nobody", "somebody") == "unknown"
+    assert book.counts() == type(book.counts())(open=1)
