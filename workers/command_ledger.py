@@ -257,6 +257,10 @@ class CommandLedger:
             self._redis.hincrby(self._key("ccounts"), DEAD, -1)
         return len(ids)
 
+    def dead_since(self, since: float) -> list[str]:
+        """The commands that died since then (seconds since 1970), the oldest first."""
+        return cast("list[str]", self._redis.zrangebyscore(self._key("cdead"), since, "+inf"))
+
     def dead(self, limit: int = 1000) -> list[str]:
         """The dead commands, the newest first."""
         return cast("list[str]", self._redis.zrevrange(self._key("cdead"), 0, limit - 1))

@@ -246,6 +246,10 @@ class Ledger:
         """Shorten the list of deliveries to those that are remembered at all."""
         self.redis.zremrangebyscore(self.key("delivered"), "-inf", self.now() - self.tombstone)
 
+    def dead_since(self, since: float) -> list[str]:
+        """The orders that died since then (seconds since 1970), the oldest first."""
+        return cast("list[str]", self.redis.zrangebyscore(self.key("dead"), since, "+inf"))
+
     def dead(self, limit: int = 1000) -> list[str]:
         """The dead orders, the newest first."""
         return cast("list[str]", self.redis.zrevrange(self.key("dead"), 0, limit - 1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import sqlite3
 
@@ -11,43 +10,6 @@ import pytest
 from click.testing import CliRunner
 
 from workers.cli import console
-from workers.command_ledger import CommandLedger
-
-TICKS = ("feed.poll", "orders.ack", "upkeep.sweep", "orders.tell")
-_keys = itertools.count(1)
-
-
-class Erp:
-    """An ERP that has only the broker's address."""
-
-    def __init__(self, run) -> None:
-        self.run, self.book = run, CommandLedger(run.ledger)
-
-    def ask(self, kind, order, payload=None, *, key=None, **more) -> str:
-        key = key or f"key-{next(_keys)}"
-        kwargs = {"order_id": order, "key": key} | ({kind: payload} if payload is not None else {}) | more
-        self.run.app.send_task(f"orders.{kind}", kwargs=kwargs, queue="celery")
-        return key
-
-    def end(self, key) -> tuple[str, dict]:
-        def ended():
-            record = self.book.record(key)
-            return record if record and record.state in ("done", "refused", "dead") else None
-
-        record = self.run.until(ended, f"the end of {key}: {self.book.record(key)}", ticks=TICKS)
-        return record.state, record.outcome
-
-    def waits(self, key, words) -> None:
-        self.run.until(
-            lambda: (r := self.book.record(key)) and r.waits and words in (r.error or ""), words, ticks=TICKS
-        )
-
-    def facts(self, order) -> dict:
-        return self.run.vtex.state(order)
-
-    def never(self) -> dict:
-        """What must never have happened."""
-        return {name: seen for name, seen in self.run.vtex.audit()["never"].items() if seen["count"]}
 
 
 def value_of(run, order) -> int:
@@ -63,17 +25,6 @@ def invoice(number="9999", value=100, **more):
         "invoiceValue": str(value),
         "items": items,
     } | more
-
-
-@pytest.fixture
-def erp(flow):
-    def begin(count=1, status="handling", **options):
-        run = flow(**options)
-        erp = Erp(run)
-        orders = run.vtex.create(count, status=status)
-        return erp, orders
-
-    return begin
 
 
 def test_an_invoice_in_full(erp):
@@ -114,11 +65,7 @@ def test_the_same_number_again(erp):
 
 
 @pytest.mark.parametrize("path", ["/invoice", "/cancel", "/changes"])
-def test_a_lost_answer_has_one_effect(erp, path, monkeypatch):
-    from tasks import command
-
-    monkeypatch.setattr(command, "ABSENT_AFTER", 1.0)
-    monkeypatch.setattr(command, "ABSENT_GAP", 0.2)
+def test_a_lost_answer_has_one_effect(erp, path):
     erp, [order] = erp()
     method = "PATCH" if path == "/changes" else "POST"
     erp.run.fault("lost_answer", path, method)
@@ -126,7 +73,9 @@ def test_a_lost_answer_has_one_effect(erp, path, monkeypatch):
         key = erp.ask("invoice", order, invoice(value=value_of(erp.run, order)))
     elif path == "/cancel":
         key = erp.ask("cancel", order, reason="out of stock")
-        erp.run.until(lambda: erp.facts(order)["status"] == "cancellation-requested", "request", ticks=TICKS)
+        erp.run.until(
+            lambda: erp.facts(order)["status"] == "cancellation-requested", "request", ticks=erp.TICKS
+        )
         erp.run.vtex.move(order, "canceled")
     else:
         key = erp.ask("change", order, {"reason": "rupture", "discountValue": 10, "incrementValue": 0})
@@ -135,11 +84,7 @@ def test_a_lost_answer_has_one_effect(erp, path, monkeypatch):
     assert not erp.never()
 
 
-def test_a_call_that_never_arrived_is_sent_again(erp, monkeypatch):
-    from tasks import command
-
-    monkeypatch.setattr(command, "ABSENT_AFTER", 1.0)
-    monkeypatch.setattr(command, "ABSENT_GAP", 0.2)
+def test_a_call_that_never_arrived_is_sent_again(erp):
     erp, [order] = erp()
     erp.run.fault("error_5xx", "/invoice", "POST")
     assert erp.end(erp.ask("invoice", order, invoice(value=value_of(erp.run, order))))[0] == "done"
@@ -203,7 +148,7 @@ def test_a_cancellation_is_followed_until_it_is_one(erp):
             "not decided" in ((erp.book.record(key) or erp).error or "") if erp.book.record(key) else None
         ),
         "requested",
-        ticks=TICKS,
+        ticks=erp.TICKS,
     )
     assert erp.book.record(key).state == "open"
     erp.run.vtex.move(order, "canceled")
@@ -282,7 +227,7 @@ def test_the_erp_is_told_how_it_ended(erp):
             rows = db.execute("SELECT kind, document FROM vtex_order_events ORDER BY occurred_at").fetchall()
         return rows if len(rows) == 2 else None
 
-    (kind1, document1), (kind2, document2) = erp.run.until(told, "both outcomes", ticks=TICKS)
+    (kind1, document1), (kind2, document2) = erp.run.until(told, "both outcomes", ticks=erp.TICKS)
     assert (kind1, json.loads(document1)["id"]) == ("command.done", good)
     assert (kind2, json.loads(document2)["id"]) == ("command.refused", bad)
 
@@ -305,3 +250,22 @@ def test_the_console_asks_and_waits(erp, tmp_path, monkeypatch):
     refused = CliRunner().invoke(console, ["cancel", order, "--wait", "60"])
     assert refused.exit_code == 1
     assert CliRunner().invoke(console, ["invoice", order, "-"], input="{").exit_code == 2
+
+
+def test_an_operator_sees_an_order_s_commands_and_tries_a_refused_one_again(erp, tmp_path, monkeypatch):
+    erp, [order] = erp(status="cancellation-requested")
+    monkeypatch.setenv("VTEX_BASE_URL", erp.run.vtex.url)
+    monkeypatch.chdir(tmp_path)
+    key = erp.ask("invoice", order, invoice("1", value_of(erp.run, order)))
+    assert erp.end(key)[0] == "refused"
+    shown = CliRunner().invoke(console, ["order", order])
+    assert shown.exit_code == 0, shown.output
+    assert "revive" in shown.output
+    document = json.loads(CliRunner().invoke(console, ["order", order, "--json"]).stdout)
+    assert [one["id"] for one in document["commands"]] == [key]
+    erp.run.vtex.move(order, "handling")
+    again = CliRunner().invoke(console, ["replay", key, "--why", "the request was denied"])
+    assert again.exit_code == 0, again.output
+    assert erp.end(key)[0] == "done"
+    assert CliRunner().invoke(console, ["replay", key]).exit_code == 1
+    assert json.loads(CliRunner().invoke(console, ["dead", "--json"]).stdout) == {"orders": [], "commands": []}

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from workers.cli import ask, feed, look, operate, run, trial
+from workers.cli import again, ask, feed, look, operate, run, trial
 
 
 class _Console(click.Group):
@@ -38,10 +38,10 @@ for command in (
     ask.show,
     operate.check,
     feed.feed,
-    operate.dead,
-    operate.replay,
+    again.dead,
+    again.replay,
     operate.reconcile,
-    operate.redeliver,
+    again.redeliver,
     operate.forget,
     operate.pause,
     operate.resume,

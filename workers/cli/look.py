@@ -12,6 +12,7 @@ from workers.cli.setting_up import account_option, choose, json_option, the_sett
 from workers.story import next_thing, sentences
 
 if TYPE_CHECKING:
+    from workers.ledger import Record
     from workers.settings import Account, Settings
 
 
@@ -108,7 +109,9 @@ def _feed(loaded: Settings, account: Account) -> dict[str, Any]:
 @account_option
 @json_option
 def order(order_id: str, account: str | None, *, as_json: bool) -> None:
-    """Tell the story of one order, and what happens next."""
+    """Tell the story of one order, what the ERP asked for, and what happens next."""
+    from workers import command_story
+    from workers.command_ledger import CommandLedger
     from workers.ledger import Ledger
     from workers.runtime import connect
 
@@ -117,22 +120,45 @@ def order(order_id: str, account: str | None, *, as_json: bool) -> None:
     try:
         ledger = Ledger(client, choose(loaded, account).name, shadow=bool(loaded.shadow))
         record, now, paused = ledger.record(order_id.strip()), ledger.now(), ledger.paused()
+        asked = CommandLedger(ledger).of_order(order_id.strip())
     finally:
         client.close()
-    if record is None:
+    if record is None and not asked:
         raise click.ClickException(
             f"order {order_id} is not known here: its event has not been read yet, or it ended long ago"
         )
-    upcoming = next_thing(record, now, paused)
+    upcoming = next_thing(record, now, paused) if record else "nothing: its feed event has not been seen here"
     if as_json:
-        story = [{"at": one.at, "what": one.code, "detail": one.detail} for one in record.timeline]
-        click.echo(json.dumps(asdict(record) | {"timeline": story, "next": upcoming}, ensure_ascii=False))
+        document: dict[str, Any] = {"order_id": order_id, "state": None, "timeline": []}
+        if record:
+            story = [{"at": one.at, "what": one.code, "detail": one.detail} for one in record.timeline]
+            document = asdict(record) | {"timeline": story}
+        commands = [
+            {
+                "id": one.id,
+                "command": one.kind,
+                "state": one.state,
+                "outcome": one.outcome,
+                "error": one.error,
+            }
+            for one in asked
+        ]
+        click.echo(json.dumps(document | {"commands": commands, "next": upcoming}, ensure_ascii=False))
+        return
+    _tell(order_id, record, loaded.timezone)
+    for line in command_story.sentences(asked, loaded.timezone):
+        click.echo(f"  {line}")
+    click.echo(f"\nNext: {upcoming}")
+
+
+def _tell(order_id: str, record: Record | None, zone: str) -> None:
+    if record is None:
+        click.echo(f"Order {order_id}: only asked for\n")
         return
     where = f"at {record.step}" if record.step and record.state in ("open", "parked") else ""
     click.echo(f"Order {record.order_id}: {record.state} {where}".rstrip())
     if record.status:
         click.echo(f"VTEX's status when we last knew: {record.status}")
     click.echo("")
-    for line in sentences(record, loaded.timezone):
+    for line in sentences(record, zone):
         click.echo(f"  {line}")
-    click.echo(f"\nNext: {upcoming}")

@@ -1,4 +1,4 @@
-"""Commands of an operator: check, pause, dead orders, reconciliation, giving the ERP its orders again."""
+"""Commands of an operator: check, pause, reconciliation, erasure."""
 
 from __future__ import annotations
 
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
     from workers.runtime import Link
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-_WHY_NOT = {
-    "unknown": "not known here",
-    "newer": "written by a newer version of this program",
-    "busy": "in progress already",
-    "finished": "nothing went wrong with it",
-    "never": "the ERP was never given it",
-    "dead": "dead: replay it instead",
-}
 
 
 class _Since(click.ParamType[datetime]):
@@ -71,7 +63,8 @@ def _link(account: str | None) -> Iterator[Link]:
 
 
 @contextlib.contextmanager
-def _ledger(account: str | None) -> Iterator[Ledger]:
+def the_ledger(account: str | None) -> Iterator[Ledger]:
+    """The store's ledger, for as long as it is needed."""
     from workers.ledger import Ledger
     from workers.runtime import connect
 
@@ -83,7 +76,7 @@ def _ledger(account: str | None) -> Iterator[Ledger]:
         client.close()
 
 
-def _me(why: str | None) -> str:
+def me(why: str | None) -> str:
     """Who does it, and why, for the record."""
     try:
         name = getpass.getuser()
@@ -130,8 +123,8 @@ def check(account: str | None, *, as_json: bool) -> None:
 @click.option("--why", default="", help="For whoever finds it paused.")
 def pause(account: str | None, why: str, *, erp: bool) -> None:
     """Stop a store's work, until somebody resumes it. Orders wait in VTEX's feed meanwhile."""
-    with _ledger(account) as ledger:
-        ledger.pause("erp" if erp else "vtex", why or "no reason given", by=_me(None))
+    with the_ledger(account) as ledger:
+        ledger.pause("erp" if erp else "vtex", why or "no reason given", by=me(None))
         click.echo(f"{'The ERP of ' if erp else ''}{ledger.account} is paused. Go on with: vtexorders resume")
 
 
@@ -139,96 +132,11 @@ def pause(account: str | None, why: str, *, erp: bool) -> None:
 @account_option
 def resume(account: str | None) -> None:
     """Go on with everything that is paused."""
-    with _ledger(account) as ledger:
+    with the_ledger(account) as ledger:
         from workers.ledger import SCOPES
 
         resumed = [scope for scope in SCOPES if ledger.resume(scope)]
         click.echo(f"{ledger.account} goes on." if resumed else f"{ledger.account} was not paused.")
-
-
-@click.command()
-@account_option
-@json_option
-def dead(account: str | None, *, as_json: bool) -> None:
-    """List the orders that were given up, and why."""
-    with _ledger(account) as ledger:
-        records = [record for order_id in ledger.dead() if (record := ledger.record(order_id))]
-    if as_json:
-        rows = [{"orderId": r.order_id, "why": r.error, "status": r.status, "erp": r.erp} for r in records]
-        click.echo(json.dumps(rows, ensure_ascii=False))
-        return
-    for record in records:
-        click.echo(f"{record.order_id}  {record.error or 'no reason was kept'}")
-    click.echo(f"{len(records)} dead." + (" Try again: vtexorders replay ID" if records else ""))
-
-
-@click.command()
-@click.argument("order_ids", metavar="[ID]...", nargs=-1)
-@account_option
-@click.option("--all", "everything", is_flag=True, help="Every dead order.")
-@click.option("--why", help="For the record.")
-@dry_run_option
-def replay(
-    order_ids: Sequence[str], account: str | None, why: str | None, *, everything: bool, dry_run: bool
-) -> None:
-    """Try dead orders again (or parked ones now). VTEX is looked at first."""
-    if bool(order_ids) == everything:
-        raise click.UsageError("name orders, or --all")
-    with _ledger(account) as ledger:
-        _reopen(ledger, order_ids or ledger.dead(100_000), "replay", why, dry_run=dry_run)
-
-
-@click.command()
-@click.argument("order_ids", metavar="[ID]...", nargs=-1)
-@account_option
-@click.option("--all", "everything", is_flag=True, help="Every order that is remembered.")
-@since_option
-@click.option("--why", help="For the record.")
-@dry_run_option
-def redeliver(
-    order_ids: Sequence[str],
-    account: str | None,
-    since: datetime | None,
-    why: str | None,
-    *,
-    everything: bool,
-    dry_run: bool,
-) -> None:
-    """Give the ERP orders once more, as after restoring it from a backup. VTEX is only read.
-
-    They come under the same keys, with a mark that they are repeated.
-    """
-    if sum((bool(order_ids), everything, since is not None)) != 1:
-        raise click.UsageError("name orders, or --since WHEN, or --all")
-    with _ledger(account) as ledger:
-        chosen = order_ids or ledger.delivered_since(since.timestamp() if since else 0)
-        _reopen(ledger, chosen, "redeliver", why, dry_run=dry_run)
-
-
-def _reopen(ledger: Ledger, order_ids: Sequence[str], how: Any, why: str | None, *, dry_run: bool) -> None:
-    """Reopen each, enqueue it, say what was not done; exit 1 if that was the case for one that was named."""
-    if dry_run:
-        for order_id, state in zip(order_ids, ledger.states(order_ids), strict=True):
-            click.echo(f"{order_id}  {state or 'not known here'}")
-        click.echo(f"{len(order_ids)} orders. Nothing was done.")
-        return
-    from workers.app import app
-    from workers.dispatch import enqueue
-
-    done, refused = 0, 0
-    for order_id in order_ids:
-        answer = ledger.reopen(order_id, how, _me(why))
-        if answer == "open":
-            record = ledger.record(order_id)
-            enqueue(ledger.account, order_id, (record and record.step) or "download")
-            done += 1
-        else:
-            refused += 1
-            click.echo(f"{order_id}: {_WHY_NOT[answer]}", err=True)
-    click.echo(f"{done} orders are on their way. Watch: vtexorders status")
-    app.close()
-    if refused:
-        click.get_current_context().exit(1)
 
 
 @click.command()

@@ -1,0 +1,175 @@
+"""Commands that do again what has ended: dead orders and commands, and deliveries to an ERP that lost them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from workers.cli.operate import dry_run_option, me, since_option, the_ledger
+from workers.cli.setting_up import account_option, json_option
+
+if TYPE_CHECKING:
+    from workers.command_ledger import CommandLedger
+    from workers.ledger import Ledger
+
+_WHY_NOT = {
+    "unknown": "not known here",
+    "newer": "written by a newer version of this program",
+    "busy": "in progress already",
+    "finished": "nothing went wrong with it",
+    "never": "the ERP was never given it",
+    "dead": "dead: replay it instead",
+    "void": "it cannot be carried as it is: send a better one",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Both:
+    """The two ledgers of a store: an id may be an order's or a command's."""
+
+    orders: Ledger
+    commands: CommandLedger
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> _Both:
+        from workers.command_ledger import CommandLedger
+
+        return cls(ledger, CommandLedger(ledger))
+
+    def state(self, id_: str) -> str | None:
+        """open, parked, done, ignored, refused, dead; None for neither an order nor a command."""
+        record = self.orders.record(id_) or self.commands.record(id_)
+        return record.state if record else None
+
+    def replay(self, id_: str, who: str) -> str:
+        """Open it again and enqueue it; ``open``, or why not."""
+        from workers import dispatch, intake
+
+        answer = self.orders.reopen(id_, "replay", who)
+        if answer == "open":
+            record = self.orders.record(id_)
+            dispatch.enqueue(self.orders.account, id_, (record and record.step) or "download")
+        elif answer == "unknown" and (command := self.commands.record(id_)):
+            answer = self.commands.reopen(id_, who)
+            if answer == "open":
+                intake.enqueue(self.orders.account, id_, command.kind, command.order_id)
+        return answer
+
+    def redeliver(self, id_: str, who: str) -> str:
+        """Open a delivered order again and enqueue it; ``open``, or why not."""
+        from workers import dispatch
+
+        answer = self.orders.reopen(id_, "redeliver", who)
+        if answer == "open":
+            dispatch.enqueue(self.orders.account, id_)
+        return answer
+
+
+@click.command()
+@account_option
+@json_option
+def dead(account: str | None, *, as_json: bool) -> None:
+    """List the orders and commands that were given up, and why."""
+    with the_ledger(account) as ledger:
+        both = _Both.of(ledger)
+        orders = [order for id_ in ledger.dead() if (order := ledger.record(id_))]
+        commands = [command for id_ in both.commands.dead() if (command := both.commands.record(id_))]
+    if as_json:
+        rows = [{"orderId": r.order_id, "why": r.error, "status": r.status, "erp": r.erp} for r in orders]
+        asked = [
+            {"id": r.id, "command": r.kind, "orderId": r.order_id, "why": r.outcome.get("why")}
+            for r in commands
+        ]
+        click.echo(json.dumps({"orders": rows, "commands": asked}, ensure_ascii=False))
+        return
+    for order in orders:
+        click.echo(f"{order.order_id}  {order.error or 'no reason was kept'}")
+    for command in commands:
+        click.echo(f"{command.id}  {command.kind} of {command.order_id}: {command.outcome.get('why', '')}")
+    count = len(orders) + len(commands)
+    click.echo(f"{count} dead." + (" Try again: vtexorders replay ID" if count else ""))
+
+
+@click.command()
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@account_option
+@click.option("--all", "everything", is_flag=True, help="All that are dead.")
+@since_option
+@click.option("--why", help="For the record.")
+@dry_run_option
+def replay(
+    ids: tuple[str, ...],
+    account: str | None,
+    since: datetime | None,
+    why: str | None,
+    *,
+    everything: bool,
+    dry_run: bool,
+) -> None:
+    """Try dead orders and commands again (or parked ones now). VTEX is looked at first."""
+    _one_choice(ids, everything, since)
+    with the_ledger(account) as ledger:
+        both = _Both.of(ledger)
+        after = since.timestamp() if since else 0.0
+        chosen = ids or (*ledger.dead_since(after), *both.commands.dead_since(after))
+        _each(both, chosen, "replay", me(why), dry_run=dry_run)
+
+
+@click.command()
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@account_option
+@click.option("--all", "everything", is_flag=True, help="Every order that is remembered.")
+@since_option
+@click.option("--why", help="For the record.")
+@dry_run_option
+def redeliver(
+    ids: tuple[str, ...],
+    account: str | None,
+    since: datetime | None,
+    why: str | None,
+    *,
+    everything: bool,
+    dry_run: bool,
+) -> None:
+    """Give the ERP orders once more, as after restoring it from a backup. VTEX is only read.
+
+    They come under the same keys, with a mark that they are repeated.
+    """
+    _one_choice(ids, everything, since)
+    with the_ledger(account) as ledger:
+        chosen = ids or ledger.delivered_since(since.timestamp() if since else 0)
+        _each(_Both.of(ledger), chosen, "redeliver", me(why), dry_run=dry_run)
+
+
+def _one_choice(ids: tuple[str, ...], everything: bool, since: datetime | None) -> None:
+    if sum((bool(ids), everything, since is not None)) != 1:
+        raise click.UsageError("name some, or --since WHEN, or --all")
+
+
+def _each(both: _Both, ids: Iterable[str], how: str, who: str, *, dry_run: bool) -> None:
+    """Do it to each, and say what was not done; exit 1 if that was the case for one."""
+    ids = list(ids)
+    if dry_run:
+        for id_ in ids:
+            click.echo(f"{id_}  {both.state(id_) or 'not known here'}")
+        click.echo(f"{len(ids)} in all. Nothing was done.")
+        return
+    from workers.app import app
+
+    refused = 0
+    try:
+        for id_ in ids:
+            answer = both.replay(id_, who) if how == "replay" else both.redeliver(id_, who)
+            if answer != "open":
+                refused += 1
+                click.echo(f"{id_}: {_WHY_NOT[answer]}", err=True)
+    finally:
+        app.close()
+    click.echo(f"{len(ids) - refused} on their way. Watch: vtexorders status")
+    if refused:
+        click.get_current_context().exit(1)
