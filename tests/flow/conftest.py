@@ -250,3 +250,84 @@ def flow(_worker, _settings, fresh_redis, tmp_path, monkeypatch):
             return started
 
         yield begin
+
+
+class Erp:
+    """An ERP that has only the broker's address and asks for things, and what must come of it."""
+
+    TICKS = (*TICKS, "orders.tell")
+    _keys = itertools.count(1)
+
+    def __init__(self, run) -> None:
+        from workers.command_ledger import CommandLedger
+
+        self.run, self.book = run, CommandLedger(run.ledger)
+
+    def ask(self, kind, order, payload=None, *, key=None, **more) -> str:
+        """Send the command by its Celery name; its key."""
+        key = key or f"key-{next(self._keys)}"
+        kwargs = {"order_id": order, "key": key} | ({kind: payload} if payload is not None else {}) | more
+        self.run.app.send_task(f"orders.{kind}", kwargs=kwargs, queue="celery")
+        return key
+
+    def end(self, key) -> tuple[str, dict]:
+        """Its end: the state and the outcome."""
+
+        def ended():
+            record = self.book.record(key)
+            return record if record and record.state in ("done", "refused", "dead") else None
+
+        record = self.run.until(ended, f"the end of {key}: {self.book.record(key)}", ticks=self.TICKS)
+        return record.state, record.outcome
+
+    def waits(self, key, words) -> None:
+        """Until it waits, and says why."""
+        self.until(lambda: (r := self.book.record(key)) and r.waits and words in (r.error or ""), words)
+
+    def says(self, key, words) -> None:
+        """Until that is the last thing that it came upon."""
+        self.until(lambda: (r := self.book.record(key)) and words in (r.error or ""), words)
+
+    def until(self, condition, what):
+        return self.run.until(condition, what, ticks=self.TICKS)
+
+    def value(self, order) -> int:
+        return self.run.link.vtex.get_order(order).value
+
+    def invoice(self, order, number="9999", value=None, **more) -> dict:
+        """An invoice in full, or of so many cents."""
+        value = self.value(order) if value is None else value
+        return {
+            "type": "Output",
+            "issuanceDate": "2026-01-31",
+            "invoiceNumber": number,
+            "invoiceValue": str(value),
+            "items": [{"id": "1", "price": value, "quantity": 1}],
+        } | more
+
+    def facts(self, order) -> dict:
+        return self.run.vtex.state(order)
+
+    def never(self) -> dict:
+        """What must never have happened, and did."""
+        return {name: seen for name, seen in self.run.vtex.audit()["never"].items() if seen["count"]}
+
+
+@pytest.fixture
+def erp(flow, monkeypatch):
+    """``erp(count, status=…, also=…, …)``: an ERP, and orders; the waits of commands are short."""
+    from tasks import command
+
+    for name, value in {
+        "FOLLOW": (0.1, 0.2, 0.4),
+        "WAIT": (0.2, 0.4, 0.8),
+        "ABSENT_AFTER": 1.0,
+        "ABSENT_GAP": 0.2,
+    }.items():
+        monkeypatch.setattr(command, name, value)
+
+    def begin(count=1, status="handling", items=None, **options):
+        run = flow(**options)
+        return Erp(run), run.vtex.create(count, status=status, items=items)
+
+    return begin

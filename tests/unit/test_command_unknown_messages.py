@@ -39,10 +39,7 @@ def written():
 )
 def test_a_dropped_message_is_told_of_without_its_content(written, text, given, says):
     logger, stream = written
-    try:
-        raise ValueError(CANARY)
-    except ValueError:
-        logger.error(text, *given, exc_info=True)
+    logger.error(text, *given, exc_info=ValueError(CANARY))
     assert says in stream.getvalue()
     assert CANARY not in stream.getvalue()
     assert len(stream.getvalue().splitlines()) == 1
