@@ -22,7 +22,7 @@ check: .venv-dev/.ready
 	.venv-dev/bin/ruff check .
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/mypy
-	.venv-dev/bin/lint-imports
+	.venv-dev/bin/lint-imports --no-logo
 
 # The set-up: a virtual environment, the pinned and hashed dependencies, then this project itself.
 .venv/.ready: requirements.txt pyproject.toml

@@ -42,14 +42,19 @@ def commands():
 
 
 @pytest.fixture
-def call(monkeypatch, tmp_path, capfd):
-    """Runs the console's entry point here: (exit code, stdout, stderr)."""
+def nothing_set(monkeypatch, tmp_path):
+    """An empty working directory, and no setting in the environment."""
     (tmp_path / "file.json").write_text("{}")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     for name in list(os.environ):
         if name.startswith(OURS):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def call(nothing_set, monkeypatch, capfd):
+    """Runs the console's entry point: (exit code, stdout, stderr)."""
 
     def call(*arguments, **environment):
         for name, value in environment.items():
@@ -123,7 +128,7 @@ def _section(title):
     return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
-def test_the_readme_explains_every_setting_and_no_other(monkeypatch):
+def test_the_readme_explains_every_setting_and_no_other(nothing_set, monkeypatch):
     asked = set()
     real = settings._Reader._find
 
@@ -152,7 +157,7 @@ def test_the_readme_calls_no_command_that_does_not_exist():
             assert inner in command.commands
 
 
-def test_the_example_of_an_env_file_is_one(call, monkeypatch, tmp_path):
+def test_the_example_of_an_env_file_is_one(nothing_set, monkeypatch, tmp_path):
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     (tmp_path / "here" / ".env").write_text(example.replace("VTEX_ACCOUNT=\n", "VTEX_ACCOUNT=mystore\n"))
     for name in ("VTEX_APP_KEY", "VTEX_APP_TOKEN"):
