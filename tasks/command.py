@@ -154,6 +154,10 @@ class CommandWork:
         after = max(ABSENT_GAP, min(ABSENT_AFTER * times - since, 10.0))
         return Later("whether VTEX has it already is being made sure", after, "follow")
 
+    def just_begun(self) -> bool:
+        """Whether what VTEX was sent a moment ago may be unknown here: the ledger is new, or was lost."""
+        return self.book.ledger.now() - self.book.ledger.complete_since() < ABSENT_AFTER * 2
+
     def follow(self, why: str, how: Literal["follow", "pass"] = "follow") -> Later:
         """VTEX works on it: look again soon, then less often."""
         turn = self.memo["followed"] = self.memo.get("followed", 0) + 1

@@ -52,7 +52,10 @@ def invoice(work: CommandWork) -> Outcome:
             )
     if refusal := _no_invoice_now(work, wanted, order.status, details, known):
         return refusal
-    if work.claim.sent and (wait := work.absence_unsure(patient=wanted.moves_money_back)):
+    patient = wanted.moves_money_back
+    if (work.claim.sent or (patient and work.just_begun())) and (
+        wait := work.absence_unsure(patient=patient)
+    ):
         return wait
     work.mark_sent()
     try:
@@ -132,7 +135,10 @@ def _invoiced(wanted: Invoice, details: OrderDetails, known: Known, receipt: str
 def tracking(work: CommandWork) -> Outcome:
     """Send a tracking number, tracking events, or both, for one invoice."""
     wanted: Tracking = work.wanted
-    details = work.order().details()
+    order = work.order()
+    details = order.details()
+    if order.status in states.CANCELED and not details.packages:
+        return Refused("the order is canceled, and has no invoice that could be tracked")
     number = wanted.invoice_number or _only_invoice(work.invoices(details))
     if isinstance(number, Refused | Later):
         return number

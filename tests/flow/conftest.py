@@ -323,6 +323,7 @@ def erp(flow, monkeypatch):
         "WAIT": (0.2, 0.4, 0.8),
         "ABSENT_AFTER": 1.0,
         "ABSENT_GAP": 0.2,
+        "PAUSE_SECONDS": 0.4,
     }.items():
         monkeypatch.setattr(command, name, value)
 

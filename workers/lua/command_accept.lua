@@ -13,6 +13,7 @@ if rec.void then
   redis.call('ZREM', CTELL, id)
   redis.call('ZREM', commands_key(rec.order), id)
 end
+redis.call('SET', P .. 'began', seconds(now), 'NX') -- what was before, this ledger cannot know
 local place = redis.call('INCR', P .. 'cplace')
 redis.call('HSET', key, 'v', VERSION, 'kind', kind, 'order', order, 'payload', payload, 'fingerprint', fingerprint,
   'born', seconds(now), 'place', place)
