@@ -7,8 +7,8 @@ description of the job.
 
 from __future__ import annotations
 
+import json
 import random
-import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +64,11 @@ class Work:
     def vtex(self) -> Vtex:
         return self.link.vtex
 
+    def renew(self) -> None:
+        """Before another call: the lease begins anew."""
+        if not self.link.ledger.renew(self.claim):
+            raise ClaimLost
+
     def tell_erp(self, kind: str, order: Order) -> None:
         """Deliver to the ERP, durably. Before that it is written down that the ERP may have the order."""
         if not self.link.ledger.delivering(self.claim):
@@ -74,7 +79,7 @@ class Work:
             order_id=order.order_id,
             status=order.status,
             last_change=order.last_change,
-            document=order.text,
+            document=_bare(order) if self.claim.forgotten else order.text,
             redelivered=self.claim.redeliver,
         )
         try:
@@ -102,6 +107,11 @@ class Tick(Task):  # type: ignore[misc]
         raise NotImplementedError
 
 
+def _bare(order: Order) -> str:
+    """What may still be said of an order that was erased: that it is canceled, and nothing of its customer."""
+    return json.dumps({"orderId": order.order_id, "status": order.status, "lastChange": order.last_change})
+
+
 class Step(Task):  # type: ignore[misc]
     """A Celery task for one step of an order. Arguments: ``account`` and ``order_id``, by keyword."""
 
@@ -126,7 +136,7 @@ class Step(Task):  # type: ignore[misc]
             self._stop_chain()  # the record stays due: the sweeper brings it back after the pause
             return
         # one token an execution: two copies of a message must not share a claim
-        claim = link.ledger.claim(order_id, self.step, uuid.uuid4().hex)
+        claim = link.ledger.claim(order_id, self.step, runtime.current().token())
         if isinstance(claim, Refusal):
             if (
                 claim.why != "elsewhere"
@@ -178,6 +188,7 @@ class Step(Task):  # type: ignore[misc]
                 if ledger.defer(claim, after, why, park=False, counts=counts):
                     log.info("retry", why=why, after=round(after, 3), attempt=claim.attempts)
                     raise self.retry(exc=error, countdown=after)
+                self._stop_chain()
             case Park(after):
                 ledger.defer(claim, after, why, park=True)
                 log.warning("parked", why=why, after=round(after, 1), attempt=claim.attempts)

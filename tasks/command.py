@@ -8,7 +8,6 @@ message with the command's id alone.
 from __future__ import annotations
 
 import random
-import uuid
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Literal
@@ -280,7 +279,7 @@ class Command(Task):  # type: ignore[misc]
     def _carry(self, link: Link, book: CommandLedger, id_: str) -> None:
         if "vtex" in link.ledger.paused():
             return  # it stays due: the sweeper brings it back after the pause
-        claim = book.claim(id_, uuid.uuid4().hex)
+        claim = book.claim(id_, runtime.current().token())
         if isinstance(claim, Refusal):
             log.debug("nothing_to_do", why=claim.why)
             return

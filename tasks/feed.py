@@ -22,8 +22,6 @@ EMPTY_READS = 3
 #: One tick reads no longer than this, so that a worker that must stop can; the next tick goes on. Seconds.
 DRAIN_SECONDS = 20.0
 LEASE_SECONDS = 30.0
-#: Seconds between two looks at the access of a paused account or sink.
-PROBE_SECONDS = 60.0
 #: Orders that may be open before anything is known about how quickly they end.
 FIRST_CAPACITY = 500
 #: VTEX's documented default visibility timeout, in seconds, for when the configuration cannot be read.
@@ -55,14 +53,14 @@ def _works(link: Link) -> bool:
     """False while the account or its sink is paused; now and then it is tried whether access is back."""
     paused = link.ledger.paused()
     for scope, pause in paused.items():
-        if pause.get("by") or not link.ledger.once_every(f"probe:{scope}", PROBE_SECONDS):
+        if pause.get("by") or not link.ledger.once_every(f"probe:{scope}", runtime.PROBE_SECONDS):
             return False  # what a person paused, a person resumes
         try:
             link.vtex.feed_config() if scope == "vtex" else link.sink.check()
         except errors.OrderLinkError as error:
             log.error("still_paused", scope=scope, why=str(error), since=pause["since"])
             return False
-        link.ledger.resume(scope)
+        link.ledger.resume(scope, ours=True)
         log.warning("resumed", scope=scope)
     return True
 

@@ -33,8 +33,9 @@ def download(work: Work) -> To:
     """Read the order afresh, and put it durably into the ERP if it is to be fulfilled."""
     order = work.vtex.get_order(work.order_id)
     status = order.status
-    if not work.claim.erp and (outside := work.link.settings.order_scope.outside(order)):
-        return To(IGNORED, "not_ours", outside, _facts(order))
+    scope = work.link.settings.order_scope
+    if not work.claim.erp and (outside := scope.outside(order)):
+        return To(IGNORED, "not_ours", outside, _facts(order) | {"out": scope.mark})
     if status is None:
         raise errors.NotYet("VTEX has not completed this order yet (its status is empty)")
     if status == states.READY_FOR_HANDLING:
@@ -96,6 +97,7 @@ def start_handling(work: Work) -> To:
         work.vtex.start_handling(work.order_id)
     except errors.Conflict:
         # not in ready-for-handling: an answer of ours got lost, somebody moved it by hand, or it was canceled
+        work.renew()
         order = work.vtex.get_order(work.order_id)
         if order.status in states.IN_HANDLING:
             return To(ACK, "handled", f"was already in {order.status}", {"status": order.status or ""})

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from logging import ERROR, WARNING
 from typing import cast
 
 from tasks.base import Tick
@@ -28,7 +29,7 @@ LOOKED_AT = 2000
 @app.task(name="upkeep.sweep", base=Tick)
 def sweep(link: Link) -> None:
     """Enqueue again what is parked until now, and what should have been looked at and was not."""
-    if link.ledger.paused():
+    if "vtex" in link.ledger.paused():
         return
     with link.ledger.alone("sweep", LEASE_SECONDS) as renew:
         if renew is not None:
@@ -59,10 +60,10 @@ def reconcile(link: Link) -> None:
 def expire(link: Link) -> None:
     """Erase personal data that is older than the retention period."""
     days = link.settings.retention_days
-    if not days:
+    if not days or link.settings.shadow:
         return
     before = link.ledger.now() - days * 86400
-    gone = CommandLedger(link.ledger).expire(before)
+    gone = CommandLedger(link.ledger).expire(before) + link.ledger.forget_dead(before)
     try:
         gone += link.sink.expire(before) if isinstance(link.sink, Forgetful) else 0
     except errors.OrderLinkError as error:
@@ -74,20 +75,24 @@ def expire(link: Link) -> None:
 @app.task(name="orders.tell", base=Tick)
 def tell(link: Link) -> None:
     """Tell the ERP how its commands ended; each until it has it."""
-    if "erp" in link.ledger.paused():
+    if "erp" in link.ledger.paused() or link.settings.shadow:
         return
     book = CommandLedger(link.ledger)
     for command in book.untold():
         record = book.record(command)
         try:
-            if record and record.ended:  # it may have been opened again meanwhile
+            if record:
                 link.sink.deliver(report(record, link.account.name))
+        except errors.AccessDenied as error:
+            link.trouble(errors.SinkDenied(str(error)))
+            return
+        except errors.Retryable as error:
+            late = record and record.ended and link.ledger.now() - record.ended > link.policy.horizon
+            log.log(ERROR if late else WARNING, "not_told", command=command, why=str(error))
+            if not late:
+                continue  # the others must not wait for it
         except errors.Permanent as error:
             log.error("erp_refuses_outcome", command=command, why=str(error))
-        except errors.OrderLinkError as error:
-            link.trouble(errors.SinkDenied(str(error)) if isinstance(error, errors.AccessDenied) else error)
-            log.warning("not_told", command=command, why=str(error))
-            return
         book.told(command)
 
 

@@ -117,7 +117,8 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
             "task": task,
             "schedule": period,
             "kwargs": {"account": account},
-            "options": {"expires": max(period, 1.0)},
+            # generous, as beat's clock and a worker's may differ; a tick too many finds nothing to do
+            "options": {"expires": max(3 * period, 60.0)},
         }
         for account in settings.accounts
         for task, period in ticks.items()

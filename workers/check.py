@@ -267,7 +267,7 @@ def examine(account: Account, settings: Settings, sink: Sink) -> Iterator[Findin
                 ok = ok and not finding.says.startswith("cannot be used")
                 yield finding
             if ok:
-                ledger = Ledger(client, account.name, shadow=bool(settings.shadow))
+                ledger = Ledger(client, account.name, shadow=settings.shadow)
                 yield from check_work(client, ledger, settings)
                 yield from check_alone(vtex, ledger, settings)
         finally:

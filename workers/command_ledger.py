@@ -232,11 +232,13 @@ class CommandLedger:
         ids = cast("Sequence[str]", self._redis.zrange(self._key(f"co:{order_id}"), 0, -1))
         return [record for id_ in ids if (record := self.record(id_))]
 
-    def forget(self, order_id: str) -> int | None:
-        """Erase the ended commands of an order; how many, or None when one of them has not ended."""
+    def in_progress(self, order_id: str) -> bool:
+        """Whether a command of the order has not ended."""
+        return bool(self._redis.zcard(self._key(f"cq:{order_id}")))
+
+    def forget(self, order_id: str) -> int:
+        """Erase the commands of an order, all of which have ended; how many."""
         records = self.of_order(order_id)
-        if any(record.state in ("open", "parked") for record in records):
-            return None
         with self._redis.pipeline() as pipe:
             for record in records:
                 pipe.delete(self._key(f"c:{record.id}"))

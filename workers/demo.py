@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import click
 import redis
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -52,7 +53,8 @@ _FAULTS = {
 #: How the names of our settings begin.
 OURS = (
     "VTEX_", "ERP_", "FEED_", "REDIS_", "DATA_DIR", "WORKER_", "FLOWER_", "RETRY_", "SWEEP_", "RECONCILE_",
-    "HTTP_TIMEOUT", "TIMEZONE", "LOG_", "ACCOUNTS_", "ORDER_SCOPE", "SHADOW", "CHANGE_API", "WEB_", "HOOK_", "METRICS_",
+    "HTTP_TIMEOUT", "TIMEZONE", "LOG_", "ACCOUNTS_", "ORDER_SCOPE", "SHADOW", "CHANGE_API",
+    "WEB_", "HOOK_", "METRICS_", "RETENTION_", "ALLOW_",
 )  # fmt: skip
 
 
@@ -240,7 +242,11 @@ def _summary(console: Console, orders: int, figures: Figures, database: Path, fl
 
 
 def _empty(folder: Path) -> None:
-    """Remove an earlier demo's files, and nothing else."""
+    """Remove an earlier demo's files, and nothing else: a folder that no demo made must be empty."""
+    mark = folder / ".vtexorders-demo"
+    if not mark.exists() and {path.name for path in folder.iterdir()} - {"lock"}:
+        raise click.UsageError(f"{folder} has files that no demo made: name an empty folder, or a new one")
+    mark.touch()
     shutil.rmtree(folder / "valkey", ignore_errors=True)
     for name in ("erp.db", "erp.db-wal", "erp.db-shm", "log.jsonl"):
         (folder / name).unlink(missing_ok=True)

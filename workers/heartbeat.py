@@ -27,7 +27,9 @@ class Heartbeat(threading.Thread):
     def __init__(self, client: redis.Redis, name: str, queues: list[str]) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._redis = client
-        self._key = _PREFIX + name
+        #: Another process may take the same name after this one died: the process id tells them apart.
+        self.who = f"{name}:{os.getpid()}"
+        self._key = _PREFIX + self.who
         self._about = {"pid": os.getpid(), "queues": queues, "since": time.time()}
         self._stopped = threading.Event()
 

@@ -49,6 +49,7 @@ class Claim:
     at: str  # lastChange of the document that we last acted on
     news: str  # the newest instant that an event told of
     redeliver: bool = False  # a person asked to give it to the ERP once more
+    forgotten: bool = False  # a person had it erased: nothing personal is to be written again
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class Ledger:
         client: redis.Redis,
         account: str,
         *,
-        shadow: bool = False,
+        shadow: str = "",
         lease: float = 30.0,
         patience: float = 60.0,
         tombstone: int = 16 * 86400,
@@ -120,7 +121,7 @@ class Ledger:
         self.patience = patience
         self.tombstone = tombstone
         # what a trial run believes to have done must never be taken for done
-        self._prefix = f"vo:shadow:{account}:" if shadow else f"vo:{account}:"
+        self._prefix = f"vo:shadow:{shadow}:{account}:" if shadow else f"vo:{account}:"
         common = (_LUA / "common.lua").read_text()
         self._scripts = {
             path.stem: client.register_script(common + path.read_text())
@@ -170,14 +171,29 @@ class Ledger:
         answer = self.move("claim", order_id, step, token, self.lease)
         if answer[0] != "claimed":
             return Refusal(answer[0])
-        _, attempts, crashes, age, erp, told, at, news, again = answer
+        _, attempts, crashes, age, erp, told, at, news, again, forgotten = answer
         return Claim(
-            order_id, step, token, int(attempts), int(crashes), float(age), erp, told, at, news, bool(again)
+            order_id,
+            step,
+            token,
+            int(attempts),
+            int(crashes),
+            float(age),
+            erp,
+            told,
+            at,
+            news,
+            bool(again),
+            bool(forgotten),
         )
 
     def delivering(self, claim: Claim) -> bool:
         """Written before the ERP is called. False: the claim was lost, so the call must not be made."""
-        return bool(self.move("delivering", claim.order_id, claim.token, self.lease))
+        return bool(self.move("delivering", claim.order_id, claim.token, self.lease, 1))
+
+    def renew(self, claim: Claim) -> bool:
+        """The step makes another call: its lease begins anew. False: the claim was lost."""
+        return bool(self.move("delivering", claim.order_id, claim.token, self.lease, 0))
 
     def advance(self, claim: Claim, to: str, code: str, detail: str = "", **fields: str) -> str:
         """The step had its effect. Returns where the order is now, or ``again`` (news came) or ``lost``."""
@@ -216,27 +232,25 @@ class Ledger:
         """Look at an ended order again, or try a parked one now; ``open`` if it must be enqueued, else why not."""
         return str(self.move("reopen", order_id, how, line(who), self.patience))
 
-    def states(self, order_ids: Sequence[str]) -> list[str | None]:
-        """The states of many orders; None for one that is not known."""
+    def states(self, order_ids: Sequence[str], scope: str = "") -> list[str | None]:
+        """The states of many orders; None for one that is not known.
+
+        ``not_ours`` for one that was ignored because the scope with that mark left it out.
+        """
         with self.redis.pipeline(transaction=False) as pipe:
             for order_id in order_ids:
-                pipe.hget(self.key(f"o:{order_id}"), "state")
-            return cast("list[str | None]", pipe.execute())
+                pipe.hmget(self.key(f"o:{order_id}"), "state", "out")
+            rows = cast("list[list[str | None]]", pipe.execute())
+        return ["not_ours" if scope and (state, out) == ("ignored", scope) else state for state, out in rows]
 
-    def forget(self, order_id: str) -> bool | None:
-        """Erase the record of an ended order. None: there is none; False: the order is in progress."""
-        state = self.redis.hget(self.key(f"o:{order_id}"), "state")
-        if state is None:
-            return None
-        if state in ("open", "parked"):
-            return False
-        with self.redis.pipeline() as pipe:
-            pipe.delete(self.key(f"o:{order_id}"), self.key(f"h:{order_id}"))
-            pipe.zrem(self.key("delivered"), order_id)
-            pipe.zrem(self.key("dead"), order_id)
-            pipe.hincrby(self.key("counts"), str(state), -1)
-            pipe.execute()
-        return True
+    def forget(self, order_id: str) -> str:
+        """Erase the record of an ended order: ``erased``, or ``unknown``, or ``busy`` (it is in progress)."""
+        return str(self.move("forget", order_id, self.tombstone))
+
+    def forget_dead(self, before: float) -> int:
+        """Erase the orders that died before then (seconds since 1970); how many."""
+        ids = cast("list[str]", self.redis.zrangebyscore(self.key("dead"), "-inf", before))
+        return sum(self.forget(order_id) == "erased" for order_id in ids)
 
     def delivered_since(self, since: float) -> list[str]:
         """The orders that the ERP was given since then (seconds since 1970), the oldest first."""
@@ -358,9 +372,9 @@ class Ledger:
         said = cast("list[str | None]", self.redis.mget([self.key(f"paused:{scope}") for scope in SCOPES]))
         return {scope: json.loads(text) for scope, text in zip(SCOPES, said, strict=True) if text}
 
-    def resume(self, scope: str) -> bool:
-        """Go on. True when it was paused."""
-        return bool(self.redis.delete(self.key(f"paused:{scope}")))
+    def resume(self, scope: str, *, ours: bool = False) -> bool:
+        """Go on. True when it was paused; ``ours``: only if it was our own doing, and no person's."""
+        return bool(self.move("resume", scope, int(ours)))
 
     def once_every(self, what: str, seconds: float) -> bool:
         """True for one caller in that many seconds, over all processes."""

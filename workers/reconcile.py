@@ -31,6 +31,7 @@ class Gap:
     missing: list[str] = field(default_factory=list)  # unknown here, or ended as not yet due: to be taken in
     dead: list[str] = field(default_factory=list)  # given up here: a person must decide
     in_progress: int = 0
+    not_ours: int = 0  # left out by ORDER_SCOPE
     listed_late: int = 0  # finished here; the list has not caught up, or somebody set them back
 
 
@@ -43,9 +44,11 @@ def close_gap(
     """
     gap = Gap()
     for ids in waiting_orders(link.vtex, since, until):
-        fresh = sort_out(gap, ids, link.ledger.states(ids))
+        fresh = sort_out(gap, ids, link.ledger.states(ids, link.settings.order_scope.mark))
         if fresh and not dry_run:
-            events = [Event("", "", order_id, "waits at VTEX", None, "") for order_id in fresh]
+            events = [
+                Event("", "", order_id, "in its list of waiting orders", None, "") for order_id in fresh
+            ]
             for order_id, verdict in zip(fresh, link.ledger.observe(events), strict=True):
                 if verdict in ("new", "again"):
                     enqueue(link.account.name, order_id)
@@ -77,6 +80,8 @@ def sort_out(gap: Gap, ids: list[str], states: list[str | None]) -> list[str]:
         gap.waiting += 1
         if state in (None, "ignored"):
             fresh.append(order_id)
+        elif state == "not_ours":
+            gap.not_ours += 1
         elif state == "dead":
             gap.dead.append(order_id)
         elif state == "done":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from workers.erp.sink import Sink, SinkOptions, open_sink
 from workers.heartbeat import Heartbeat
 from workers.ledger import Ledger
 from workers.limiter import Limiter
+from workers.net.bounded import SILENCES
 from workers.policy import Policy
 from workers.settings import Account, Settings, SettingsError
 from workers.vtex.client import Vtex
@@ -22,6 +24,8 @@ log = telemetry.get(__name__)
 
 #: How many feed reads or commits one process has on the way at once.
 IO_THREADS = 8
+#: Seconds between two looks at whether a paused store or ERP lets us in again.
+PROBE_SECONDS = 60.0
 
 
 def connect(url: str) -> redis.Redis:
@@ -69,6 +73,9 @@ class Link:
         elif isinstance(error, errors.AccessDenied):
             scope = "erp" if isinstance(error, errors.SinkDenied) else "vtex"
             if self.ledger.pause(scope, str(error)):
+                self.ledger.once_every(
+                    f"probe:{scope}", PROBE_SECONDS
+                )  # the refused call was the first probe
                 log.error("paused", scope=scope, why=str(error), account=self.account.name)
 
 
@@ -90,6 +97,11 @@ class Runtime:
         """Threads for the parallel calls inside of one task (feed reads, commits)."""
         return ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")
 
+    def token(self) -> str:
+        """A claim's token: which process it is, and one execution of one task."""
+        who = self.heartbeat.who if self.heartbeat else "-"
+        return f"{who} {uuid.uuid4().hex}"
+
     def link(self, name: str) -> Link:
         """The link of an account; ``KeyError`` when the settings do not have it."""
         with self._lock:
@@ -99,7 +111,11 @@ class Runtime:
 
     def _build(self, account: Account) -> Link:
         settings = self.settings
-        ledger = Ledger(self.redis, account.name, shadow=bool(settings.shadow))
+        # between two renewals a step makes one call, to VTEX or to the ERP: it must end inside the lease
+        lease = max(30.0, 10.0 + SILENCES * settings.http_timeout)
+        ledger = Ledger(
+            self.redis, account.name, shadow=settings.shadow, lease=lease, patience=max(60.0, 2 * lease)
+        )
         limiter = Limiter(ledger, account.requests_per_minute)
         pool = settings.worker_concurrency + IO_THREADS
         vtex = Vtex(account, timeout=settings.http_timeout, pool=pool, pace=lambda _endpoint: limiter.wait())

@@ -12,6 +12,7 @@ values lets everything else through. The rules:
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 
 from workers.vtex.schemas import Order
@@ -33,7 +34,10 @@ class Rule:
 
     def allows(self, values: tuple[str, ...]) -> bool:
         """Tell whether one of the order's values is let through."""
-        return any(v not in self.unwanted and (not self.wanted or v in self.wanted) for v in values)
+        return any(
+            v not in self.unwanted and (not self.wanted or v in self.wanted)
+            for v in map(str.casefold, values)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,14 @@ class Scope:
     """All rules by name; without any, every order is ours."""
 
     rules: dict[str, Rule] = field(default_factory=dict)
+
+    @property
+    def mark(self) -> str:
+        """The same for the same rules, "" for none: which scope left an order out."""
+        rules = sorted(
+            (name, sorted(rule.wanted), sorted(rule.unwanted)) for name, rule in self.rules.items()
+        )
+        return hashlib.sha256(repr(rules).encode()).hexdigest()[:8] if rules else ""
 
     def outside(self, order: Order) -> str | None:
         """Why the order is not ours, in words; None if it is."""
@@ -57,7 +69,7 @@ def parse(text: str) -> Scope:
     for part in filter(None, (piece.strip() for piece in text.split(";"))):
         name, equals, listed = (piece.strip() for piece in part.partition("="))
         values = [value.strip() for value in listed.split(",") if value.strip(" !")]
-        if name not in RULES or not equals or not values:
+        if name not in RULES or not equals or not values or any(set(value) & {" ", "="} for value in values):
             raise ValueError(
                 f"has {part!r}, which is not one of {', '.join(RULES)} with =value,value after it"
             )
@@ -67,7 +79,7 @@ def parse(text: str) -> Scope:
         wanted = frozenset(value for value in values if not value.startswith("!"))
         if name == "origins" and not wanted | unwanted <= ORIGINS:
             raise ValueError(f"has an origin that VTEX does not know; there are {', '.join(sorted(ORIGINS))}")
-        rules[name] = Rule(wanted, unwanted)
+        rules[name] = Rule(*(frozenset(map(str.casefold, some)) for some in (wanted, unwanted)))
     return Scope(rules)
 
 

@@ -121,6 +121,8 @@ class Settings:
     log_format: str = "json"
     log_level: str = "INFO"
     flower_port: int = 5555
+    #: Where Flower listens; "" is this machine only, or everywhere if it asks for a password.
+    flower_address: str = ""
     flower_basic_auth: Secret = field(default_factory=lambda: Secret(""))
 
     def account(self, name: str | None = None) -> Account:
@@ -455,6 +457,7 @@ def load() -> Settings:
         log_format=read.parsed("LOG_FORMAT", _default_log_format(), _one_of("json", "console")),
         log_level=read.parsed("LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR")),
         flower_port=read.parsed("FLOWER_PORT", 5555, whole(0, 65535)),
+        flower_address=read.parsed("FLOWER_ADDRESS", "", str),
         flower_basic_auth=read.parsed("FLOWER_BASIC_AUTH", Secret(""), _user_and_password),
     )
     if read.problems:

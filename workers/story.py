@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 from workers.ledger import DOWNLOAD, Record, TimelineEntry
 
 _WORDS = {
-    "seen": "VTEX's feed told us of it ({})",
-    "news": "VTEX's feed told us of a change ({}); it will be looked at again",
+    "seen": "VTEX told us of it ({})",
+    "news": "VTEX told us of a change ({}); it will be looked at again",
     "delivered": "the ERP has it (VTEX's status was {})",
     "looked": "looked at again at VTEX ({}): the ERP has it already",
     "handled": "VTEX knows that it is being handled {}",
@@ -27,6 +27,7 @@ _WORDS = {
     "retry": "did not work: {}",
     "park": "did not work, waiting longer: {}",
     "crash": "the worker that was at the {} step died or stalled",
+    "stall": "the {} step took so long that it was begun anew",
     "swept": "its message was lost; the {} step was sent again",
     "dead": "given up: {}",
 }

@@ -214,9 +214,9 @@ class Flow:
 @pytest.fixture
 def flow(_worker, _settings, fresh_redis, tmp_path, monkeypatch):
     """``flow(orders=…, visibility_timeout=…, …)``: a whole small system on short times; ``also`` are settings."""
-    from tasks import base, feed, orders
+    from tasks import base, orders
 
-    monkeypatch.setattr(feed, "PROBE_SECONDS", 0.4)
+    monkeypatch.setattr(runtime, "PROBE_SECONDS", 0.4)
     monkeypatch.setattr(base, "PAUSE_SECONDS", 0.4)
     monkeypatch.setattr(orders, "COMMIT_AGAIN_SECONDS", 0.2)
     log = io.StringIO()

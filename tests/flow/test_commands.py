@@ -268,4 +268,7 @@ def test_an_operator_sees_an_order_s_commands_and_tries_a_refused_one_again(erp,
     assert again.exit_code == 0, again.output
     assert erp.end(key)[0] == "done"
     assert CliRunner().invoke(console, ["replay", key]).exit_code == 1
-    assert json.loads(CliRunner().invoke(console, ["dead", "--json"]).stdout) == {"orders": [], "commands": []}
+    assert json.loads(CliRunner().invoke(console, ["dead", "--json"]).stdout) == {
+        "orders": [],
+        "commands": [],
+    }

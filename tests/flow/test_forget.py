@@ -45,9 +45,15 @@ def test_one_order_is_erased_everywhere_on_request(flow, monkeypatch, tmp_path):
     assert "1 command(s)" in done.output
     assert "1 row(s) of vtex_orders" in done.output
     assert run.rows() == [(other, run.rows()[0][1])]
-    assert run.ledger.record(one) is None
+    assert run.ledger.record(one).timeline == []
     assert book.record("c1") is None
-    assert not [key for key in run.redis.scan_iter("*") if one in key]
+    assert [key for key in run.redis.scan_iter("*") if one in key] == [run.ledger.key(f"o:{one}")]
+    assert _forget("9999-01").exit_code == 1
+    # what is left is enough to tell the ERP of a cancellation, without the customer
+    run.vtex.move(one, "canceled")
+    run.until(lambda: run.told(one) == ["order.canceled"], "the cancellation")
+    [(document,)] = run._query(f"SELECT document FROM vtex_orders WHERE order_id = '{one}'")
+    assert set(json.loads(document)) == {"orderId", "status", "lastChange"}
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "spool"])
@@ -73,6 +79,8 @@ def test_old_documents_are_emptied_and_young_ones_stay(kind, tmp_path):
     if kind == "sqlite":
         with contextlib.closing(sqlite3.connect(tmp_path / "erp.db")) as db:
             rows = dict(db.execute("SELECT order_id, document FROM vtex_orders"))
+            statuses = dict(db.execute("SELECT order_id, status FROM vtex_orders"))
+        assert statuses["2-01"] == "ready-for-handling"
         assert "Zé" in json.loads(rows["2-01"])["clientProfileData"]["firstName"]
         assert set(rows) == {"1-01", "2-01"}
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
@@ -94,6 +95,40 @@ def test_the_erp_gets_its_orders_again_and_vtex_is_only_read(flow):
     assert [order for order, _ in run.rows()] == [order for order, _ in before]
     assert len(run.calls("/start-handling", "POST")) == writes
     assert "redeliver" in run.codes(before[0][0])
+
+
+def test_a_restart_does_not_end_what_a_person_paused(flow):
+    from workers.cli.run import first_look
+
+    run = flow(orders=1)
+    run.ledger.pause("vtex", "stock-taking", by="maria")
+    run.ledger.pause("erp", "no table")
+    first_look(run.process.settings)
+    assert run.ledger.paused()["vtex"]["by"] == "maria"
+    assert set(run.ledger.paused()) == {"vtex"}
+    assert not run.ledger.resume("vtex", ours=True)
+    assert run.ledger.resume("vtex")
+
+
+def test_what_is_not_ours_is_not_taken_in_again_and_again(flow):
+    run = flow(orders=3, also={"order_scope": scope.parse("channels=no-such-channel")})
+    run.settled(events=3)
+    now = datetime.now(UTC) + timedelta(minutes=1)
+    gap = close_gap(run.link, now - timedelta(hours=2), now, lambda: None)
+    assert (gap.not_ours, gap.missing) == (3, [])
+    run.link.settings = dataclasses.replace(run.link.settings, order_scope=scope.parse(""))
+    assert len(close_gap(run.link, now - timedelta(hours=2), now, lambda: None).missing) == 3
+    run.until(lambda: len(run.rows()) == 3, "all, now that they are ours")
+
+
+def test_a_cancellation_that_was_told_is_redelivered_too(flow):
+    run = flow(orders=1)
+    run.settled(events=1)
+    [(order, _)] = run.rows()
+    since = run.ledger.now()
+    run.vtex.move(order, "canceled")
+    run.until(lambda: run.told(order), "the cancellation")
+    assert run.ledger.delivered_since(since) == [order]
 
 
 def test_what_a_person_paused_stays_paused_until_a_person_resumes_it(flow):

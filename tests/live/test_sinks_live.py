@@ -294,7 +294,7 @@ class BadErp:
 #: Seconds instead of minutes, in every process, so that the test need not wait so long for the sink's recovery.
 QUICK_RECOVERY = """
 import importlib.abc, importlib.util, sys
-QUICK = {"tasks.feed": "PROBE_SECONDS", "tasks.base": "PAUSE_SECONDS"}
+QUICK = {"workers.runtime": "PROBE_SECONDS", "tasks.base": "PAUSE_SECONDS"}
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
         constant = QUICK.pop(name, None)

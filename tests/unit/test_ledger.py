@@ -917,4 +917,42 @@ def test_a_parked_order_is_tried_now(ledger):
 
 def test_a_trial_run_has_records_of_its_own(ledger, make_ledger):
     ledger.observe([event("o-1")])
-    assert make_ledger(shadow=True).record("o-1") is None
+    assert make_ledger(shadow="look").record("o-1") is None
+
+
+def test_a_slow_worker_is_no_dead_one(ledger, clock):
+    ledger.observe([event("o-1")])
+    ledger.redis.set("vo:worker:slow@host:1", "{}")
+    for n in range(12):
+        claim = ledger.claim("o-1", "download", f"slow@host:1 {n}")
+        assert claim.crashes == 0
+        clock.advance(ledger.lease + 1)
+    ledger.redis.delete("vo:worker:slow@host:1")
+    assert ledger.claim("o-1", "download", "other@host:2 x").crashes == 1
+    assert ledger.stats()["stalls"] == 11
+
+
+def test_a_cancellation_that_comes_before_death_reaches_an_erp_that_may_have_the_order(ledger):
+    ledger.observe([event("o-1", second=1)])
+    claim = ledger.claim("o-1", "download", "t1")
+    ledger.delivering(claim)
+    ledger.observe([event("o-1", "canceled", second=5)])
+    assert ledger.advance(claim, "dead", "dead", "422", error="422") == "again"
+    assert ledger.record("o-1").state == "open"
+
+
+def test_what_was_erased_is_known_and_nothing_more(ledger):
+    assert ledger.forget("o-1") == "unknown"
+    ledger.observe([event("o-1")])
+    assert ledger.forget("o-1") == "busy"
+    claim = ledger.claim("o-1", "download", "t1")
+    ledger.advance(claim, "ack", "delivered", erp="has", told="order.ready")
+    ledger.settle_acks(ledger.take_acks())
+    assert ledger.forget("o-1") == "erased"
+    assert ledger.record("o-1").timeline == []
+    assert ledger.delivered_since(0) == []
+    assert ledger.counts().done == 1
+    assert ledger.observe([event("o-1", "canceled", second=9)]) == ["again"]
+    claim = ledger.claim("o-1", "download", "t2")
+    assert claim.forgotten
+    assert claim.erp == "has"

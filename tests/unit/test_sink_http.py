@@ -258,7 +258,15 @@ def test_half_a_character_is_about_the_order(erp):
 # How it is checked
 
 
-@pytest.mark.parametrize("status", [200, 204, 400, 405, 415, 422, 429, 501])
+@pytest.mark.parametrize(("status", "then"), [(200, 401), (204, 403)])
+def test_that_anybody_may_ask_for_options_does_not_prove_our_token(erp, status, then):
+    erp.add(responses.OPTIONS, URL, status=status)
+    erp.post(URL, status=then)
+    with pytest.raises(errors.AccessDenied):
+        sink().check()
+
+
+@pytest.mark.parametrize("status", [400, 405, 415, 422, 429, 501])
 def test_an_answer_to_options_is_enough(erp, status):
     erp.add(responses.OPTIONS, URL, status=status)
     sink().check()

@@ -97,11 +97,16 @@ def test_what_is_committed_is_on_disk(erp, sink):
     with sink._database.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
-        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 30_000
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 10_000
 
 
-def test_a_missing_folder_is_made_and_a_relative_path_starts_at_the_working_directory(tmp_path, monkeypatch):
+def test_a_missing_folder_is_not_made_and_a_relative_path_starts_at_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    sink = open_sink("sqlite:///some/where/erp.db")
+    with pytest.raises(errors.AccessDenied, match="unable to open"):
+        sink.deliver(delivery())
+    sink.close()
+    (tmp_path / "some" / "where").mkdir(parents=True)
     sink = open_sink("sqlite:///some/where/erp.db")
     sink.deliver(delivery())
     sink.close()

@@ -43,7 +43,7 @@ def test_the_timeline_in_sentences_and_in_the_stores_time():
         ]
     )
     assert story.sentences(told, "America/Sao_Paulo") == [
-        "2027-01-15 05:00:00.0  VTEX's feed told us of it (ready-for-handling)",
+        "2027-01-15 05:00:00.0  VTEX told us of it (ready-for-handling)",
         "2027-01-15 05:00:01.5  the ERP has it (VTEX's status was ready-for-handling)",
         "2027-01-15 05:00:02.0  did not work: start-handling in 4.0 s: VTEX answered 503 {odd} %s",
         "2027-01-15 05:00:06.0  VTEX knows that it is being handled",

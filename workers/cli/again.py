@@ -77,8 +77,8 @@ def dead(account: str | None, *, as_json: bool) -> None:
     """List the orders and commands that were given up, and why."""
     with the_ledger(account) as ledger:
         both = _Both.of(ledger)
-        orders = [order for id_ in ledger.dead() if (order := ledger.record(id_))]
-        commands = [command for id_ in both.commands.dead() if (command := both.commands.record(id_))]
+        orders = [order for id_ in ledger.dead(100_000) if (order := ledger.record(id_))]
+        commands = [command for id_ in both.commands.dead(100_000) if (command := both.commands.record(id_))]
     if as_json:
         rows = [{"orderId": r.order_id, "why": r.error, "status": r.status, "erp": r.erp} for r in orders]
         asked = [
@@ -153,7 +153,7 @@ def _one_choice(ids: tuple[str, ...], everything: bool, since: datetime | None) 
 
 def _each(both: _Both, ids: Iterable[str], how: str, who: str, *, dry_run: bool) -> None:
     """Do it to each, and say what was not done; exit 1 if that was the case for one."""
-    ids = list(ids)
+    ids = list(dict.fromkeys(ids))
     if dry_run:
         for id_ in ids:
             click.echo(f"{id_}  {both.state(id_) or 'not known here'}")

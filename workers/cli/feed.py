@@ -74,4 +74,6 @@ def delete(account: str | None) -> None:
 
 
 def _seconds(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:g} s"
+    if value is None:
+        return "unknown"
+    return f"{value / 86400:g} days" if value >= 2 * 86400 else f"{value:.0f} s"

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from workers.settings import Account, Settings
 
 
+_UNKNOWN: dict[str, Any] = {"configured": None, "quantity": None, "oldest_seconds": None}
+
+
 @click.command()
 @account_option
 @json_option
@@ -65,7 +68,7 @@ def _status(loaded: Settings, account: Account) -> dict[str, Any]:
 
     client = connect(str(loaded.redis_url))
     try:
-        ledger = Ledger(client, account.name, shadow=bool(loaded.shadow))
+        ledger = Ledger(client, account.name, shadow=loaded.shadow)
         with client.pipeline(transaction=False) as pipe:
             for name in QUEUES:
                 pipe.llen(name)
@@ -76,7 +79,9 @@ def _status(loaded: Settings, account: Account) -> dict[str, Any]:
             "orders": asdict(ledger.counts()),
             "commands": asdict(CommandLedger(ledger).counts()),
             "queues": dict(zip(QUEUES, lengths, strict=True)) | {"in_flight": in_flight},
-            "feed": _feed(loaded, account),
+            "feed": _feed(loaded, account)
+            if "vtex" not in ledger.paused()
+            else _UNKNOWN | {"error": "not asked"},
             "uncommitted": ledger.waiting_acks(),
             "paused": ledger.paused(),
             "shadow": loaded.shadow,
@@ -91,16 +96,15 @@ def _feed(loaded: Settings, account: Account) -> dict[str, Any]:
     from workers.errors import OrderLinkError
     from workers.vtex.client import Vtex
 
-    unknown = {"configured": None, "quantity": None, "oldest_seconds": None}
     client = Vtex(account, timeout=min(5.0, loaded.http_timeout), pool=1)
     try:
         config = client.feed_config()
     except OrderLinkError as error:
-        return unknown | {"error": str(error)}
+        return _UNKNOWN | {"error": str(error)}
     finally:
         client.close()
     if config is None:
-        return unknown | {"configured": False}
+        return _UNKNOWN | {"configured": False}
     return {"configured": True, "quantity": config.quantity, "oldest_seconds": config.oldest_seconds}
 
 
@@ -118,7 +122,7 @@ def order(order_id: str, account: str | None, *, as_json: bool) -> None:
     loaded = with_redis(the_settings())
     client = connect(str(loaded.redis_url))
     try:
-        ledger = Ledger(client, choose(loaded, account).name, shadow=bool(loaded.shadow))
+        ledger = Ledger(client, choose(loaded, account).name, shadow=loaded.shadow)
         record, now, paused = ledger.record(order_id.strip()), ledger.now(), ledger.paused()
         asked = CommandLedger(ledger).of_order(order_id.strip())
     finally:

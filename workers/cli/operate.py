@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import getpass
 import json
+import re
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from workers.ledger import Ledger
     from workers.runtime import Link
 
+#: VTEX has no orders from before.
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -30,18 +34,22 @@ class _Since(click.ParamType[datetime]):
     def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
         if isinstance(value, datetime):
             return value
-        text = str(value).strip()
-        if text[-1:] in _UNITS and text[:-1].isdigit():
-            return datetime.now(UTC) - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+        text, now = str(value).strip(), datetime.now(UTC)
+        ago = re.fullmatch(r"([0-9]{1,6})([mhd])", text.lower())
         try:
+            if ago:
+                return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
             moment = datetime.fromisoformat(text)
-        except ValueError:
+            moment = moment if moment.tzinfo else moment.astimezone()
+        except (ValueError, OverflowError):
+            moment = None
+        if moment is None or not _EARLIEST <= moment <= now:
             self.fail(
-                f"{value!r} is neither a date such as 2026-11-24T08:00 nor a time such as 90m, 6h, 3d",
+                f"{value!r} is neither a past date such as 2026-11-24T08:00 nor a time such as 90m, 6h, 3d",
                 param,
                 ctx,
             )
-        return moment if moment.tzinfo else moment.astimezone()
+        return moment
 
 
 since_option = click.option(
@@ -71,7 +79,7 @@ def the_ledger(account: str | None) -> Iterator[Ledger]:
     loaded = with_redis(the_settings())
     client = connect(str(loaded.redis_url))
     try:
-        yield Ledger(client, choose(loaded, account).name, shadow=bool(loaded.shadow))
+        yield Ledger(client, choose(loaded, account).name, shadow=loaded.shadow)
     finally:
         client.close()
 
@@ -154,7 +162,9 @@ def reconcile(account: str | None, since: datetime | None, *, dry_run: bool, as_
     until = datetime.now(UTC)
     with (
         _link(account) as link,
-        click.progressbar(length=0, label="reading VTEX's order list", hidden=as_json) as bar,
+        click.progressbar(
+            length=0, label="reading VTEX's order list", hidden=as_json or not sys.stdout.isatty()
+        ) as bar,
     ):
         gap = close_gap(link, since or until - LOOK_BACK, until, lambda: bar.update(1), dry_run=dry_run)
     if as_json:
@@ -183,15 +193,20 @@ def forget(order_id: str, account: str | None) -> None:
     from workers.erp.sink import Forgetful
 
     with _link(account) as link:
-        commands = CommandLedger(link.ledger).forget(order_id)
-        if commands is None or link.ledger.forget(order_id) is False:
+        book = CommandLedger(link.ledger)
+        if book.in_progress(order_id) or (record := link.ledger.forget(order_id)) == "busy":
             raise click.ClickException(f"order {order_id} is in progress: erase it when it has ended")
-        click.echo(f"Erased here: its record, and {commands} command(s).")
+        commands = book.forget(order_id)
+        click.echo(
+            f"Erased here: {'its record' if record == 'erased' else 'no record'}, {commands} command(s)."
+        )
         if isinstance(link.sink, Forgetful):
             click.echo(f"Erased at the sink: {link.sink.forget(link.account.name, order_id)}.")
         else:
             click.echo("The ERP was sent a copy that only the ERP can erase.")
         click.echo("VTEX's own copy, and what the ERP made of it, are not touched.")
+    if record == "unknown" and not commands:
+        raise click.ClickException(f"order {order_id} is not known here: is the id right?")
 
 
 def _some(ids: Sequence[str]) -> str:

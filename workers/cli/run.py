@@ -82,7 +82,7 @@ def first_look(loaded: Settings) -> None:
             except errors.OrderLinkError as error:
                 click.echo(f"Store {name}: VTEX does not answer well ({error}); it is tried again.", err=True)
             else:
-                link.ledger.resume("vtex")
+                link.ledger.resume("vtex", ours=True)
                 if config is None:
                     click.echo(
                         f"Store {name}: VTEX has no feed for this key yet, so no order will come.\n"
@@ -93,6 +93,8 @@ def first_look(loaded: Settings) -> None:
                     click.echo(
                         f"Store {name}: connected; {config.quantity or 0} events wait in the feed.", err=True
                     )
+            if loaded.shadow == "look":
+                continue
             try:
                 link.sink.check()
             except errors.OrderLinkError as error:
@@ -100,7 +102,7 @@ def first_look(loaded: Settings) -> None:
                     link.ledger.pause("erp", str(error))
                 click.echo(f"ERP: {error}.\n  Orders wait in VTEX's feed until that works.", err=True)
             else:
-                link.ledger.resume("erp")
+                link.ledger.resume("erp", ours=True)
     finally:
         runtime.close()
 
@@ -166,13 +168,18 @@ def flower() -> None:
     """
     loaded = with_redis(the_settings(), patience=START_PATIENCE)
     from workers.app import app
+    from workers.settings import LOOPBACK_HOSTS
 
     auth = loaded.flower_basic_auth.reveal()
     for stale in ("FLOWER_BASIC_AUTH", "FLOWER_BASIC_AUTH_FILE", "FLOWER_PORT", "FLOWER_PORT_FILE"):
         os.environ.pop(stale, None)
     if auth:
         os.environ["FLOWER_BASIC_AUTH"] = auth  # not an argument: those show in the list of processes
-    address = os.environ.get("FLOWER_ADDRESS") or ("0.0.0.0" if auth else "127.0.0.1")  # noqa: S104 - with a password
+    address = loaded.flower_address or ("0.0.0.0" if auth else "127.0.0.1")  # noqa: S104 - with a password
+    if not auth and address not in LOOPBACK_HOSTS:
+        raise click.UsageError(
+            "FLOWER_ADDRESS is open to other machines: set FLOWER_BASIC_AUTH (user:password), too"
+        )
     columns = "name,kwargs,state,received,started,runtime,worker,uuid"  # kwargs: where the order id is
     try:
         app.start(

@@ -186,8 +186,12 @@ class SpoolSink:
 
     def _deliver(self, delivery: sink.Delivery, content: bytes) -> None:
         with self._memory.of(delivery.account, delivery.order_id) as history:
-            if delivery.redelivered:
-                self._give(self._first(delivery), content, history)  # though the ERP has taken it before
+            ended = delivery.type == sink.ORDER_READY and history.of_type(sink.CANCELED)
+            if delivery.redelivered and not ended:  # though the ERP has taken it before
+                recurs = delivery.type in sink.OCCURRENCES
+                self._give(
+                    _given(delivery, with_instant=True) if recurs else self._first(delivery), content, history
+                )
             elif delivery.type == sink.ORDER_READY:
                 self._deliver_order(delivery, content, history)
             else:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 #: The status of a canceled order's row, whichever of its two names VTEX used.
 CANCELED = "canceled"
+#: The status of a row whose document was erased by age: nobody takes it for a new order.
+EXPIRED = "expired"
+_LOT = 200
 _EPOCH = "1970-01-01T00:00:00.0000000Z"
 _SCHEMA_LOCK = 8_390_154_272  # any number: whoever creates the tables in PostgreSQL holds this advisory lock
 _TRIES = 3
@@ -149,20 +152,34 @@ class SqlSink:
         return f"{gone[0]} row(s) of vtex_orders and {gone[1]} of vtex_order_events"
 
     def expire(self, before: float) -> int:
-        """See :class:`workers.erp.sink.Forgetful`: the rows stay, with ``{}`` for a document."""
+        """See :class:`workers.erp.sink.Forgetful`: rows stay, with ``{}`` for a document and status ``expired``."""
         moment = dt.datetime.fromtimestamp(before, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
-        gone: list[int] = []
+        gone = 0
+        for table, since in ((ORDERS, ORDERS.c.received_at), (EVENTS, EVENTS.c.occurred_at)):
+            old = (since < moment) & (sa.cast(table.c.document, sa.Text) != "{}")
+            while count := self._empty_some(table, old):
+                gone += count
+        return gone
+
+    def _empty_some(self, table: sa.Table, old: sa.ColumnElement[bool]) -> int:
+        """A lot at a time, so that nobody waits long for the table; how many."""
+        keys = list(table.primary_key)
+        emptied: dict[str, Any] = {"document": "{}"}
+        if table is ORDERS:  # canceled stays canceled
+            emptied["status"] = sa.case((ORDERS.c.status == CANCELED, CANCELED), else_=EXPIRED)
+        count = 0
 
         def empty() -> None:
-            gone.clear()
+            nonlocal count
             with self._database.engine.begin() as connection:
-                for table, since in ((ORDERS, ORDERS.c.received_at), (EVENTS, EVENTS.c.occurred_at)):
-                    full = sa.cast(table.c.document, sa.Text) != "{}"
-                    old = sa.update(table).where(since < moment, full).values(document="{}")
-                    gone.append(connection.execute(old).rowcount)
+                rows = connection.execute(sa.select(*keys).where(old).limit(_LOT)).all()
+                for row in rows:
+                    one = (key == value for key, value in zip(keys, row, strict=True))
+                    connection.execute(sa.update(table).where(*one).values(**emptied))
+                count = len(rows)
 
         self._run(empty)
-        return sum(gone)
+        return count
 
     def _run(self, work: Callable[[], None]) -> None:
         """Do it, once more if the connection turns out to be a dead one, and raise only errors of our own."""

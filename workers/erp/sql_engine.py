@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 MOST_CONNECTIONS = 10
 
 #: Seconds to wait for another writer to SQLite, which may be the ERP itself.
-BUSY_SECONDS = 30.0
+BUSY_SECONDS = 10.0
 #: Seconds to wait for the threads of this process that came first.
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 10.0
 
 # What libpq is told unless the URL says otherwise: a server that is gone is noticed within half a minute.
 _POSTGRESQL: dict[str, str | int] = {
@@ -45,7 +45,7 @@ _POSTGRESQL: dict[str, str | int] = {
 # As statements and not as libpq's "options", which connection poolers refuse. Asynchronous commit would lose
 # what we have reported as stored when the server crashes; any other value is the administrator's decision.
 _POSTGRESQL_SESSION = """
-    SELECT set_config('statement_timeout', '15s', false),
+    SELECT set_config('statement_timeout', '10s', false),
            set_config('lock_timeout', '10s', false),
            set_config('idle_in_transaction_session_timeout', '30s', false),
            CASE WHEN current_setting('synchronous_commit') = 'off'
@@ -176,7 +176,6 @@ class SQLite:
             pool_size=1,
             poolclass=QueuePool,
         )
-        event.listen(self.engine, "do_connect", self._make_folder)
         event.listen(self.engine, "connect", self._make_durable)
         event.listen(self.engine, "begin", _take_write_lock)
 
@@ -195,9 +194,6 @@ class SQLite:
             stat = self._path.stat()
             return stat.st_dev, stat.st_ino
         return None
-
-    def _make_folder(self, *_args: object) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
 
     def _make_durable(self, connection: sqlite3.Connection, _record: object) -> None:
         try:

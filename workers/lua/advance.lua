@@ -7,7 +7,7 @@ local COUNTED = {delivered = 1, handled = 1, not_ours = 1, would_deliver = 1, wo
 local id, token, to, code, detail = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local patience, ttl = tonumber(ARGV[6]), tonumber(ARGV[7])
 local key = order_key(id)
-local rec = read(key, 'state', 'step', 'claim', 'last', 'again', 'at')
+local rec = read(key, 'state', 'step', 'claim', 'last', 'again', 'cancels', 'erp', 'at')
 if rec.claim ~= token then
   if rec.last == token then return rec.state == 'open' and rec.step or rec.state end -- said twice: the first counted
   return 'lost'
@@ -16,20 +16,21 @@ end
 redis.call('HDEL', key, 'claim', 'until', 'after', 'error')
 for i = 8, #ARGV, 2 do -- a dead order's own 'error' is one of these fields
   redis.call('HSET', key, ARGV[i], ARGV[i + 1])
-  if ARGV[i] == 'at' then rec.at = ARGV[i + 1] end
+  if ARGV[i] == 'at' or ARGV[i] == 'erp' then rec[ARGV[i]] = ARGV[i + 1] end
 end
 redis.call('HSET', key, 'last', token, 'attempts', 0)
 if rec.step == 'start-handling' then release_order(id, token) end
 note(key, code, detail)
 if COUNTED[code] then count(code) end
-if code == 'delivered' then redis.call('ZADD', DELIVERED, seconds(now), id) end
+if code == 'delivered' or code == 'told_canceled' then redis.call('ZADD', DELIVERED, seconds(now), id) end
 if code == 'delivered' or code == 'told_canceled' then redis.call('HDEL', key, 'redeliver') end
 
 if rec.again then
   if covers(rec.at, rec.again) then
-    redis.call('HDEL', key, 'again')
-  elseif to ~= 'start-handling' and to ~= 'dead' then
-    redis.call('HDEL', key, 'again')
+    redis.call('HDEL', key, 'again', 'cancels')
+  elseif to ~= 'start-handling' and (to ~= 'dead' or (rec.erp and rec.cancels)) then
+    -- a dead one, too, if the ERP may have it and must hear of a cancellation
+    redis.call('HDEL', key, 'again', 'cancels')
     redis.call('HSET', key, 'step', 'download')
     redis.call('ZADD', DUE, seconds(now + patience), id)
     return 'again'

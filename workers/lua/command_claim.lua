@@ -27,7 +27,10 @@ if rec.claim ~= token then
     redis.call('ZADD', CDUE, seconds(now + 2), id)
     return {'locked'}
   end
-  if rec.claim then
+  if rec.claim and lives(rec.claim) then
+    count('stalls')
+    note(key, 'stall', rec.kind)
+  elseif rec.claim then
     crashes = redis.call('HINCRBY', key, 'crashes', 1)
     count('crashes')
     note(key, 'crash', rec.kind)

@@ -50,6 +50,12 @@ end
 
 local function newer(record) return tonumber(record.v or VERSION) > VERSION end
 
+-- A token begins with the process that took it. A living one has not crashed: it is slow.
+local function lives(token)
+  local who = string.match(token, '^(%S+) ')
+  return who and redis.call('EXISTS', 'vo:worker:' .. who) == 1
+end
+
 -- Is an event of that instant already in the document that we acted on? Both instants are VTEX's.
 local function covers(document_at, event_at)
   return document_at and document_at ~= '' and event_at ~= '' and event_at <= document_at

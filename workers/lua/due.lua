@@ -17,7 +17,7 @@ for _, id in ipairs(ids) do
     if rec.step ~= 'ack' and not waits_in_queue then
       found[#found + 1] = id
       found[#found + 1] = rec.step
-      if rec.state == 'open' then
+      if rec.state == 'open' and not rec.claim then -- a claim that ran out has its own word for it
         count('healed')
         note(key, 'swept', rec.step)
       end

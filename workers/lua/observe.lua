@@ -40,6 +40,7 @@ if working then
     local again = rec.again or ''
     if at == '' then again = '~' elseif at > again then again = at end
     redis.call('HSET', key, 'again', again)
+    if means == 'cancels' then redis.call('HSET', key, 'cancels', 1) end
     note(key, 'news', hint)
   elseif rec.state == 'parked' and not stale then
     -- what it waited for may have happened: look now

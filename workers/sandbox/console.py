@@ -110,4 +110,9 @@ def command(host: str, port: int, settings: dict[str, object], **options: object
         address = f"http://{host}:{bound}"
         click.echo(f"Sandbox of {config.account} at {address} with {config.orders} orders; Ctrl-C ends it.")
 
-    run(config, host, port, ready)
+    try:
+        run(config, host, port, ready)
+    except OSError as error:
+        raise click.ClickException(
+            f"{host}:{port} cannot be listened on: {error.strerror or error}"
+        ) from None
