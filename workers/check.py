@@ -202,6 +202,14 @@ def check_work(client: redis.Redis, ledger: Ledger, settings: Settings) -> Itera
             f"{'the store' if scope == 'vtex' else 'the ERP'} was paused by {who}: {pause['why']}",
             "run: vtexorders resume" if pause.get("by") else "it is tried again once a minute",
         )
+    odd = len(ledger.oddities())
+    if odd:
+        yield Finding(
+            "look",
+            "VTEX feed",
+            f"{odd} items named no order and were set aside",
+            "run: vtexorders feed oddities",
+        )
     dead = ledger.counts().dead
     if dead:
         yield Finding("look", "orders", f"{dead} dead", "run: vtexorders dead")

@@ -160,6 +160,10 @@ class Ledger:
             pipe.ltrim(self.key("oddities"), 0, 199)
             pipe.execute()
 
+    def oddities(self) -> list[str]:
+        """The feed items that could not be used, as JSON, the newest first."""
+        return cast("list[str]", self.redis.lrange(self.key("oddities"), 0, -1))
+
     def discard(self, handle: str) -> None:
         """Commit a handle that belongs to no order (an unusable feed item), through the same buffer."""
         self.redis.zadd(self.key("acks"), {f"- {handle}": 0}, nx=True)

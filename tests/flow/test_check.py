@@ -227,3 +227,29 @@ def test_another_reader_on_the_same_key(store, monkeypatch):
     begun.ledger.settle_acks(begun.ledger.take_acks())
     _, found = begun.check()
     only(found["look"], stolen[0], "another system")
+
+
+def test_what_waits_can_be_seen_before_anything_runs(store, monkeypatch, tmp_path):
+    begun = store()
+    monkeypatch.delenv("REDIS_URL")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "nothing-here"))
+    waiting = begun.vtex.create(2, age=3600)
+    done = CliRunner().invoke(console, ["reconcile", "--since", "2h", "--dry-run", "--json"])
+    assert done.exit_code == 0, done.output
+    assert set(json.loads(done.stdout)["missing"]) >= set(waiting)
+    assert CliRunner().invoke(console, ["reconcile", "--since", "2h"]).exit_code == 1
+
+
+@pytest.mark.parametrize("when", ["²d", "99999999d", "0001-01-01", "2999-01-01", "yesterday", ""])
+def test_a_moment_that_is_none_is_said_plainly(store, when):
+    store()
+    done = CliRunner().invoke(console, ["reconcile", "--since", when, "--dry-run"])
+    assert done.exit_code == 2
+    assert "3d" in done.output
+
+
+def test_feed_items_that_were_set_aside_can_be_seen(store):
+    begun = store()
+    begun.ledger.keep_oddity({"domain": "Fulfillment"})
+    assert any("set aside" in says for says, _ in begun.check()[1]["look"])
+    assert json.loads(CliRunner().invoke(console, ["feed", "oddities"]).stdout) == {"domain": "Fulfillment"}

@@ -66,6 +66,17 @@ def configure(account: str | None, visibility: int | None) -> None:
 
 @feed.command()
 @account_option
+def oddities(account: str | None) -> None:
+    """Show feed items that named no order and were set aside, a line of JSON each."""
+    from workers.cli.operate import the_ledger
+
+    with the_ledger(account) as ledger:
+        for item in ledger.oddities():
+            click.echo(item)
+
+
+@feed.command()
+@account_option
 @click.confirmation_option(prompt="Without a configuration no order comes any more. Delete it?")
 def delete(account: str | None) -> None:
     """Remove it; events that wait in it are lost."""

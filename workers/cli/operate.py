@@ -16,9 +16,10 @@ import click
 from workers.cli.setting_up import account_option, choose, json_option, the_settings, with_redis
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from workers.ledger import Ledger
+    from workers.reconcile import Gap
     from workers.runtime import Link
 
 #: VTEX has no orders from before.
@@ -157,16 +158,12 @@ def reconcile(account: str | None, since: datetime | None, *, dry_run: bool, as_
 
     On the first day: --since WHEN --dry-run shows which orders wait since before the link existed.
     """
-    from workers.reconcile import LOOK_BACK, close_gap
+    from workers.reconcile import LOOK_BACK
 
     until = datetime.now(UTC)
-    with (
-        _link(account) as link,
-        click.progressbar(
-            length=0, label="reading VTEX's order list", hidden=as_json or not sys.stdout.isatty()
-        ) as bar,
-    ):
-        gap = close_gap(link, since or until - LOOK_BACK, until, lambda: bar.update(1), dry_run=dry_run)
+    quiet = as_json or not sys.stdout.isatty()
+    with click.progressbar(length=0, label="reading VTEX's order list", hidden=quiet) as bar:
+        gap = _gap(account, since or until - LOOK_BACK, until, lambda: bar.update(1), dry_run=dry_run)
     if as_json:
         click.echo(json.dumps(asdict(gap) | {"dry_run": dry_run}, ensure_ascii=False))
         return
@@ -175,12 +172,35 @@ def reconcile(account: str | None, since: datetime | None, *, dry_run: bool, as_
     )
     verb = "would be taken in" if dry_run else "were taken in"
     click.echo(f"{len(gap.missing)} were not known here and {verb}." + _some(gap.missing))
+    if gap.not_ours:
+        click.echo(f"{gap.not_ours} are not ours (ORDER_SCOPE).")
     if gap.dead:
         click.echo(f"{len(gap.dead)} were given up here: vtexorders dead." + _some(gap.dead))
     if gap.listed_late:
         click.echo(
             f"{gap.listed_late} are finished here; VTEX's list has not caught up, or somebody set them back."
         )
+
+
+def _gap(
+    account: str | None, since: datetime, until: datetime, step: Callable[[], object], *, dry_run: bool
+) -> Gap:
+    """Close the gap; only looking works without a Redis, too: then every order is unknown."""
+    from workers import embedded
+    from workers.reconcile import Gap, close_gap, sort_out, waiting_orders
+    from workers.vtex.client import Vtex
+
+    loaded = the_settings()
+    if dry_run and not loaded.redis_url and not embedded.find(loaded.data_dir):
+        vtex = Vtex(choose(loaded, account), timeout=loaded.http_timeout, pool=1)
+        gap = Gap()
+        for ids in waiting_orders(vtex, since, until):
+            sort_out(gap, ids, [None] * len(ids))
+            step()
+        vtex.close()
+        return gap
+    with _link(account) as link:
+        return close_gap(link, since, until, step, dry_run=dry_run)
 
 
 @click.command()
