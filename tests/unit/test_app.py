@@ -74,7 +74,9 @@ def test_every_store_has_its_ticks_and_none_piles_up():
         assert {(task, "one"), (task, "other")} <= told
     for entry in schedule.values():
         assert entry["task"] in module.app.tasks
-        assert entry["options"]["expires"] <= max(3 * entry["schedule"], 60.0)  # clocks may differ by a minute
+        assert entry["options"]["expires"] <= max(
+            3 * entry["schedule"], 60.0
+        )  # clocks may differ by a minute
 
 
 def test_what_a_dead_worker_held_comes_back(configured):

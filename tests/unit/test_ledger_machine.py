@@ -173,7 +173,7 @@ TROUBLES = (
 )
 
 
-OFTEN = ["canceled and told", "canceled and told", "somebody else", "swept", 31, 200]
+OFTEN = ["canceled and told", "somebody else", "swept", 31, "somebody else", "swept", 31, 200]
 MEANWHILE = st.lists(st.sampled_from([*OFTEN, *OFTEN, "redis lost"]), max_size=2)
 WORK = st.fixed_dictionaries(
     {

@@ -100,7 +100,9 @@ def test_what_is_committed_is_on_disk(erp, sink):
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 10_000
 
 
-def test_a_missing_folder_is_not_made_and_a_relative_path_starts_at_the_working_directory(tmp_path, monkeypatch):
+def test_a_missing_folder_is_not_made_and_a_relative_path_starts_at_the_working_directory(
+    tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     sink = open_sink("sqlite:///some/where/erp.db")
     with pytest.raises(errors.AccessDenied, match="unable to open"):
