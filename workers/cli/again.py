@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -95,55 +95,45 @@ def dead(account: str | None, *, as_json: bool) -> None:
     click.echo(f"{count} dead." + (" Try again: vtexorders replay ID" if count else ""))
 
 
-@click.command()
-@click.argument("ids", metavar="[ID]...", nargs=-1)
-@account_option
-@click.option("--all", "everything", is_flag=True, help="All that are dead.")
-@since_option
-@click.option("--why", help="For the record.")
-@dry_run_option
-def replay(
-    ids: tuple[str, ...],
-    account: str | None,
-    since: datetime | None,
-    why: str | None,
-    *,
-    everything: bool,
-    dry_run: bool,
-) -> None:
+def _choosing(all_of_what: str) -> Callable[[Callable[..., None]], click.Command]:
+    """Options of a command that does something to ids, to all of something, or to what came since a moment."""
+
+    def decorate(command: Callable[..., None]) -> click.Command:
+        for option in (
+            dry_run_option,
+            click.option("--why", help="For the record."),
+            since_option,
+            click.option("--all", "everything", is_flag=True, help=all_of_what),
+            account_option,
+            click.argument("ids", metavar="[ID]...", nargs=-1),
+        ):
+            command = option(command)
+        return click.command()(command)
+
+    return decorate
+
+
+@_choosing("All that are dead.")
+def replay(account: str | None, ids: tuple[str, ...], since: datetime | None, **how: Any) -> None:
     """Try dead orders and commands again (or parked ones now). VTEX is looked at first."""
-    _one_choice(ids, everything, since)
+    _one_choice(ids, how["everything"], since)
     with the_ledger(account) as ledger:
         both = _Both.of(ledger)
         after = since.timestamp() if since else 0.0
         chosen = ids or (*ledger.dead_since(after), *both.commands.dead_since(after))
-        _each(both, chosen, "replay", me(why), dry_run=dry_run)
+        _each(both, chosen, "replay", me(how["why"]), dry_run=how["dry_run"])
 
 
-@click.command()
-@click.argument("ids", metavar="[ID]...", nargs=-1)
-@account_option
-@click.option("--all", "everything", is_flag=True, help="Every order that is remembered.")
-@since_option
-@click.option("--why", help="For the record.")
-@dry_run_option
-def redeliver(
-    ids: tuple[str, ...],
-    account: str | None,
-    since: datetime | None,
-    why: str | None,
-    *,
-    everything: bool,
-    dry_run: bool,
-) -> None:
+@_choosing("Every order that is remembered.")
+def redeliver(account: str | None, ids: tuple[str, ...], since: datetime | None, **how: Any) -> None:
     """Give the ERP orders once more, as after restoring it from a backup. VTEX is only read.
 
     They come under the same keys, with a mark that they are repeated.
     """
-    _one_choice(ids, everything, since)
+    _one_choice(ids, how["everything"], since)
     with the_ledger(account) as ledger:
         chosen = ids or ledger.delivered_since(since.timestamp() if since else 0)
-        _each(_Both.of(ledger), chosen, "redeliver", me(why), dry_run=dry_run)
+        _each(_Both.of(ledger), chosen, "redeliver", me(how["why"]), dry_run=how["dry_run"])
 
 
 def _one_choice(ids: tuple[str, ...], everything: bool, since: datetime | None) -> None:
