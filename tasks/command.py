@@ -37,6 +37,8 @@ FOLLOW = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 WAIT = (2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 #: An effect is believed to be absent after so many looks, so far apart, so long after it was sent (seconds).
 ABSENT_LOOKS, ABSENT_GAP, ABSENT_AFTER = 2, 5.0, 30.0
+#: Where absence takes longer than this (seconds), the looks are farther apart.
+LONG_ABSENCE = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,8 @@ class CommandWork:
 
     def mark_sent(self, **memo: Any) -> None:
         """Write down that VTEX is about to be called."""
-        self.memo |= memo | {"sent_at": self.book.ledger.now(), "looks": []}
+        writes = self.memo.get("writes", 0) + 1
+        self.memo |= memo | {"sent_at": self.book.ledger.now(), "looks": [], "writes": writes}
         if not self.book.mark(self.claim, self.memo, sent=True):
             raise TakenOver
         self.calling = True
@@ -141,16 +144,18 @@ class CommandWork:
     def absence_unsure(self, *, patient: bool = False) -> Later | None:
         """After a call whose answer was lost: None once it is certain that it had no effect.
 
-        The caller has just looked and found nothing; ``patient`` asks for more (where money moves back).
+        The caller has just looked and found nothing; ``patient`` asks for more (where money moves back). Each
+        time that it was in vain, the next waits twice as long.
         """
         now, times = self.book.ledger.now(), 2 if patient else 1
         looks = self.memo.setdefault("looks", [])
         if not looks or now - looks[-1] >= ABSENT_GAP:
             looks.append(now)
         since = now - self.memo.setdefault("sent_at", now)
-        if len(looks) >= ABSENT_LOOKS * times and since >= ABSENT_AFTER * times:
+        enough = ABSENT_AFTER * times * 2 ** min(max(self.memo.get("writes", 0) - 1, 0), 6)
+        if len(looks) >= ABSENT_LOOKS * times and since >= enough:
             return None
-        after = max(ABSENT_GAP, min(ABSENT_AFTER * times - since, 10.0))
+        after = max(ABSENT_GAP, min(enough - since, 10.0 if enough < LONG_ABSENCE else 60.0))
         return Later("whether VTEX has it already is being made sure", after, "follow")
 
     def just_begun(self) -> bool:
@@ -316,9 +321,9 @@ class Command(Task):  # type: ignore[misc]
                 self._finish(work.link, work.claim, DEAD, outcome={"why": words}, words=words)
             case Later(why, _, "wait"):
                 turn = work.memo["waited"] = work.memo.get("waited", 0) + 1
-                self._later(work, WAIT[min(turn, len(WAIT)) - 1], why, "wait", counts=False)
+                self._later(work, WAIT[min(turn, len(WAIT)) - 1], why, "wait", fresh=True)
             case Later(why, after, how):
-                self._later(work, after, why, "retry" if how == "follow" else "pass", counts=False)
+                self._later(work, after, why, "retry" if how == "follow" else "pass", fresh=True)
 
     def _failed(self, work: CommandWork, error: Exception) -> None:
         """An error of the body: a refusal by VTEX ends the command, all else is for the policy."""
@@ -369,9 +374,10 @@ class Command(Task):  # type: ignore[misc]
         how: Literal["retry", "park", "wait", "pass"],
         *,
         counts: bool = True,
+        fresh: bool = False,
     ) -> None:
         work.book.mark(work.claim, work.memo)
-        ours, following = work.book.defer(work.claim, after, why, how=how, counts=counts)
+        ours, following = work.book.defer(work.claim, after, why, how=how, counts=counts, fresh=fresh)
         if not ours:
             log.warning("claim_lost")
             return

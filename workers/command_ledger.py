@@ -154,14 +154,17 @@ class CommandLedger:
         *,
         how: Literal["retry", "park", "wait", "pass"],
         counts: bool = True,
+        fresh: bool = False,
     ) -> tuple[bool, str]:
         """Later: by a message (retry, pass) or by the sweeper (park, wait).
 
         ``wait`` (the order is not ready) and ``pass`` (VTEX has it, a person decides) let other commands pass.
+        ``counts``: it is one more attempt that failed; ``fresh``: it did not fail, so counting begins anew.
         Returns (was the claim still ours, the id of the order's next command or "").
         """
+        attempts = "fresh" if fresh else int(counts)
         answer = self._move(
-            "command_defer", claim.id, claim.token, how, delay, line(why), int(counts), self.ledger.patience
+            "command_defer", claim.id, claim.token, how, delay, line(why), attempts, self.ledger.patience
         )
         return answer[0] == "deferred", answer[1] if len(answer) > 1 else ""
 

@@ -232,3 +232,13 @@ def test_a_parked_one_is_looked_at_now_and_an_unknown_one_is_unknown(book, clock
     assert not isinstance(book.claim("c1", "t2"), Refusal)
     assert book.reopen("nobody", "somebody") == "unknown"
     assert book.counts() == type(book.counts())(open=1)
+
+
+def test_only_failures_in_a_row_are_counted(book, clock):
+    accept(book)
+    for n in range(3):
+        book.defer(book.claim("c1", f"t{n}"), 0, "VTEX answered 503", how="retry")
+    claim = book.claim("c1", "t9")
+    assert claim.attempts == 4
+    book.defer(claim, 0, "VTEX works on it", how="retry", fresh=True)
+    assert book.claim("c1", "t10").attempts == 1

@@ -1,11 +1,11 @@
 -- A command did not come to an end yet.
 -- ARGV: command id, token, 'retry' | 'park' | 'wait' (for the order to be ready) | 'pass' (VTEX has it, and a person
---       decides), delay, why, counts (1/0), patience
+--       decides), delay, why, counts (1, 0, or 'fresh': a look that failed before has worked), patience
 -- 'retry' and 'pass' come back by a message, the others by the sweeper; 'wait' and 'pass' let other commands pass,
 -- unless VTEX may have this one and it is not known.
 -- Returns {'lost'} or {'deferred', the id of the command that may go meanwhile, or ''}
 local id, token, how, delay, why = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
-local counts, patience = ARGV[6] == '1', tonumber(ARGV[7])
+local counts, patience = ARGV[6], tonumber(ARGV[7])
 local key = command_key(id)
 local rec = read(key, 'state', 'claim', 'order', 'last', 'error', 'sent')
 if rec.claim ~= token then
@@ -17,7 +17,8 @@ local lets_pass = (how == 'wait' or how == 'pass') and not rec.sent
 redis.call('HDEL', key, 'claim', 'until')
 redis.call('HSET', key, 'last', token, 'after', seconds(now + delay), 'error', why)
 if lets_pass then redis.call('HSET', key, 'waits', '1') end
-if not counts then redis.call('HINCRBY', key, 'attempts', -1) end
+if counts == '0' then redis.call('HINCRBY', key, 'attempts', -1) end
+if counts == 'fresh' then redis.call('HSET', key, 'attempts', 0) end
 release_order(rec.order, token)
 move_state(key, rec.state, message and 'open' or 'parked', CCOUNTS)
 redis.call('ZADD', CDUE, seconds(now + delay + (message and patience or 0)), id)
