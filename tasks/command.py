@@ -190,7 +190,7 @@ class DiscreetRequest(Request):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        given = self._kwargs if isinstance(self._kwargs, dict) else {}
+        given = _arguments(self._task.kind, tuple(self._args or ()), self._kwargs or {})
         # the sender wrote down how its arguments read, the payload among them
         self._argsrepr = "()"
         self._kwargsrepr = repr({name: _shown(given.get(name)) for name in ("order_id", "key", "account")})

@@ -21,7 +21,7 @@ class _NothingOfTheContent(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         text, given = str(record.msg), record.args if isinstance(record.args, tuple) else ()
         if text.startswith(_UNKNOWN):
-            name = str(given[0])[:_LONGEST] if given else "?"
+            name = str(given[0]).strip("'")[:_LONGEST] if given else "?"
             record.msg = f"a message was dropped: there is no task {name} here"
         elif text.startswith(_INVALID):
             record.msg = "a message was dropped: it is no task as Celery's protocol has it"

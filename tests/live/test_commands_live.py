@@ -4,11 +4,16 @@ An ERP that has only the broker's address asks for it by Celery names, VTEX fail
 workers are killed. What must be: everything happens once, and ends as expected.
 """
 
+import base64
 import contextlib
+import json
 import os
+import re
 import signal
 import sqlite3
+import subprocess
 import time
+import urllib.request
 from collections import Counter, defaultdict
 
 import pytest
@@ -19,7 +24,7 @@ from workers.command_ledger import CommandLedger
 from workers.ledger import Ledger
 
 from .conftest import ROOT
-from .system import LONG, System
+from .system import LONG, System, free_port, get
 
 ORDERS = 500 if os.environ.get("LONG") else 100
 #: A sitecustomize: the waits that make sure of a lost answer, and those for an order to be ready, take longer.
@@ -189,3 +194,107 @@ def _state(system, erp, lives):
     records = [str(erp.book.record(key)) for key in waiting[:5]]
     never = {name: seen for name, seen in system.audit()["never"].items() if seen["count"]}
     return "\n".join([f"{len(waiting)} orders go on", *records, str(never), str(erp.book.counts())])
+
+
+# Flower
+
+CANARY = "CANARY-Conceição"
+USER = "operator:letmein42"
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory, wait_until):
+    """A system with Flower, which is there before anything is asked for."""
+    with System(tmp_path_factory.mktemp("flower") / "a store") as system:
+        port = free_port()
+        system.settings["LOG_LEVEL"] = "DEBUG"
+        system.up = system.start("up")
+        system.redis_url()
+        flower = system.start("flower", FLOWER_PORT=str(port), FLOWER_BASIC_AUTH=USER)
+        system.flower = f"http://127.0.0.1:{port}"
+        wait_until(lambda: get(f"{system.flower}/healthcheck")[0] == 200, "Flower")
+        wait_until(
+            lambda: len(json.loads(get(f"{system.flower}/api/workers?refresh=1", USER)[1])) == 2, "workers"
+        )
+        yield system
+        assert system.stop(flower) == 0
+
+
+def _post(system, task, **body):
+    """Fire a task through Flower's API; its id."""
+    request = urllib.request.Request(
+        f"{system.flower}/api/task/send-task/{task}",
+        data=json.dumps(body).encode(),
+        headers={"Authorization": "Basic " + base64.b64encode(USER.encode()).decode()},
+    )
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as response:
+        return json.load(response)["task-id"]
+
+
+@pytest.mark.promise("P8")
+def test_flower_fires_a_command_finds_its_order_and_shows_nothing_of_the_payload(watched, wait_until):
+    good, late = watched.vtex.create(2, status="handling")
+    sensitive = {"embeddedInvoice": f"<nfe><dest>{CANARY}</dest></nfe>", "customer": {"name": CANARY}}
+    invoice = _invoice("NF1", watched.vtex.state(good)["value"]) | sensitive
+    first = _post(watched, "orders.invoice", kwargs={"order_id": good, "invoice": invoice})
+    _post(watched, "orders.invoice", kwargs={"order_id": late, "invoice": invoice}, countdown=600)
+    _post(watched, "orders.invoice", args=[good, invoice, None, "by-position"])
+    _post(watched, "orders.invoice", kwargs={"order_id": invoice, "key": CANARY, "invoice": CANARY})
+    _post(watched, "orders.invoice", kwargs={"order_id": late, "invoce": invoice})
+    _post(watched, "orders.invoices", kwargs={"order_id": late, "invoice": invoice}, queue="celery")
+    nobody = _post(watched, "orders.cancel", kwargs={"order_id": late, "account": "nobody"})
+
+    wait_until(lambda: watched.vtex.state(good)["status"] == "invoiced", "the invoice")
+    wait_until(lambda: "there is no task orders.invoices" in watched.output(watched.up), "the dropped one")
+
+    def tasks():
+        status, text = get(f"{watched.flower}/api/tasks?limit=1000", USER)
+        assert status == 200
+        ended = [task for task in json.loads(text).values() if str(task["name"]).startswith("orders.i")]
+        return json.loads(text) if len([one for one in ended if one["state"] == "SUCCESS"]) >= 4 else None
+
+    shown = wait_until(tasks, "Flower's tasks")
+    assert good in shown[first]["kwargs"]
+    assert shown[first]["result"] == repr(f"command {first}")
+    by_position = [task["kwargs"] for task in shown.values() if "by-position" in str(task["kwargs"])]
+    assert by_position
+    assert all(good in kwargs for kwargs in by_position)
+    refused = wait_until(
+        lambda: json.loads(get(f"{watched.flower}/api/task/info/{nobody}", USER)[1])["result"], "it"
+    )
+    assert "refused: " in refused
+    assert "nobody" in refused
+    workers = json.loads(get(f"{watched.flower}/api/workers?refresh=1", USER)[1])
+    one_by_one = [
+        get(f"{watched.flower}/api/workers?refresh=1&workername={name}", USER)[1] for name in workers
+    ]
+    assert late in "".join(one_by_one)  # what waits for its time
+    pages = ["/api/tasks?limit=1000", "/api/workers?refresh=1", "/tasks", "/broker"]
+    pages += [f"/worker/{name}" for name in workers] + [f"/task/{uuid}" for uuid in shown]
+    text = "".join([*one_by_one, *(get(watched.flower + page, USER)[1] for page in pages)])
+    assert good in text
+    logs = "".join(watched.output(process) for process in watched.processes.running)
+    for canary in (CANARY, CANARY.encode("unicode_escape").decode(), "CANARY", "nfe"):
+        assert canary not in text, canary
+        assert canary not in logs, canary
+    assert get(f"{watched.flower}/api/task/send-task/orders.cancel")[0] in (401, 405)
+
+
+def test_flower_s_example_for_curl(watched, wait_until):
+    """As docs/erp.md has it, for this system's address and order."""
+    [order] = watched.vtex.create(1, status="handling")
+    [text] = re.findall(r"```sh flower\n(.*?)```", (ROOT / "docs" / "erp.md").read_text(), re.DOTALL)
+    value = watched.vtex.state(order)["value"]
+    for there, here in {
+        "http://127.0.0.1:5555": watched.flower,
+        "operator:password": USER,
+        "1172452900788-01": order,
+        "9508": str(value),
+    }.items():
+        assert there in text
+        text = text.replace(there, here)
+    done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)) == {"task-id"}
+    wait_until(lambda: watched.vtex.state(order)["status"] == "invoiced", "the invoice")
+    assert watched.json("command", "nf-9999")["state"] == "done"

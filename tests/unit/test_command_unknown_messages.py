@@ -30,7 +30,7 @@ def written():
         (
             consumer.UNKNOWN_TASK_ERROR,
             (KeyError("orders.invoices"), CANARY, {"k": CANARY}, {}),
-            "orders.invoices",
+            "there is no task orders.invoices here",
         ),
         (consumer.INVALID_TASK_ERROR, (ValueError(CANARY), CANARY), "no task as"),
         (consumer.MESSAGE_DECODE_ERROR, (ValueError(CANARY), "a", "b", "c", CANARY), "cannot be read"),
