@@ -2,12 +2,13 @@
 PYTHON ?= python3
 PIP = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install demo test check lock clean
+.PHONY: help install demo test soak check lock clean
 
 help:
 	@echo "make demo     see the whole thing run, in under a minute"
 	@echo "make install  .venv/bin/vtexorders, without development tools"
 	@echo "make test     unit, flow and live tests"
+	@echo "make soak     tests that take minutes: commands killed at every place"
 	@echo "make check    ruff, mypy, import contracts"
 
 install: .venv/.ready
@@ -17,6 +18,9 @@ demo: .venv/.ready
 
 test: .venv-dev/.ready
 	.venv-dev/bin/python -m pytest
+
+soak: .venv-dev/.ready
+	.venv-dev/bin/python -m pytest -m soak
 
 check: .venv-dev/.ready
 	.venv-dev/bin/ruff check .

@@ -268,6 +268,11 @@ class Erp:
         key = key or f"key-{next(self._keys)}"
         kwargs = {"order_id": order, "key": key} | ({kind: payload} if payload is not None else {}) | more
         self.run.app.send_task(f"orders.{kind}", kwargs=kwargs, queue="celery")
+        # two messages may overtake each other on their way; what is recorded has its place
+        for _ in range(250):
+            if self.book.record(key):
+                break
+            time.sleep(0.02)
         return key
 
     def end(self, key) -> tuple[str, dict]:

@@ -16,6 +16,9 @@ from tasks.command import Command
 from workers.command_ledger import CommandLedger
 from workers.vtex.client import Vtex
 
+#: A whole life is killed at each of its hundred places: minutes on a busy machine.
+pytestmark = pytest.mark.soak
+
 EVENT = {"city": "Niterói", "state": "RJ", "description": "saiu para entrega", "date": "2026-02-01"}
 
 
