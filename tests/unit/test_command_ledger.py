@@ -242,3 +242,20 @@ def test_only_failures_in_a_row_are_counted(book, clock):
     assert claim.attempts == 4
     book.defer(claim, 0, "VTEX works on it", how="retry", fresh=True)
     assert book.claim("c1", "t10").attempts == 1
+
+
+def test_one_whose_wait_is_over_is_the_next_when_another_ends(book, clock):
+    for id_ in ("c1", "c2", "c3"):
+        accept(book, id_)
+        book.defer(book.claim(id_, "t"), 2, "not in handling", how="wait", counts=False)
+    clock.advance(1)
+    accept(book, "c4", "cancel")
+    cancel = book.claim("c4", "t")
+    assert book.finish(cancel, "refused", {}, "") == (True, "")
+    clock.advance(2)
+    first = book.claim("c1", "t2")
+    assert book.claim("c2", "t2") == Refusal("behind")
+    assert book.finish(first, "done", {}, "") == (True, "c2")
+    second = book.claim("c2", "t3")
+    assert book.defer(second, 2, "not yet", how="wait", counts=False) == (True, "c3")
+    assert book.defer(book.claim("c3", "t4"), 2, "not yet", how="wait", counts=False) == (True, "")

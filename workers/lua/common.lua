@@ -102,14 +102,13 @@ local function instant_of_end()
   return seconds(at)
 end
 
--- The command that may go now for an order: the first that does not wait for something.
+-- The command that may go now for an order: the first that does not wait, or whose wait is over.
 local function next_command(order)
   for _, id in ipairs(redis.call('ZRANGE', queue_key(order), 0, -1)) do
     local rec = read(command_key(id), 'waits', 'after', 'claim')
-    if rec.waits ~= '1' then
-      if rec.claim or tonumber(rec.after or 0) > now then return '' end
-      return id
-    end
+    local ready = not rec.claim and tonumber(rec.after or 0) <= now
+    if ready then return id end
+    if rec.waits ~= '1' then return '' end
   end
   return ''
 end
