@@ -24,6 +24,8 @@ log = telemetry.get(__name__)
 LEASE_SECONDS = 60.0
 #: So many messages in flight are looked at one by one.
 LOOKED_AT = 2000
+#: So often it is looked whether messages are missing, and so many seconds apart.
+LOOKS, LOOK_AGAIN_SECONDS = 4, 0.05
 
 
 @app.task(name="upkeep.sweep", base=Tick)
@@ -112,13 +114,22 @@ def _sweep(link: Link, renew: Callable[[], object]) -> None:
 
 
 def _queues_hold_all(link: Link) -> bool:
-    """A long queue is not a loss: as many messages as open orders means that none is missing."""
-    with link.ledger.redis.pipeline(transaction=False) as pipe:
-        pipe.llen(ORDERS)
-        pipe.llen(HANDLING)
-        waiting = sum(cast("list[int]", pipe.execute()))
-    messages = waiting + _in_flight(link)
-    return messages >= link.ledger.counts().open - link.ledger.waiting_acks()
+    """A long queue is not a loss: as many messages as open orders means that none is missing.
+
+    A message is in no place for the moment in which it is fetched or published. What stays away is lost.
+    """
+    for look in range(LOOKS):
+        if look:
+            time.sleep(LOOK_AGAIN_SECONDS)
+        with link.ledger.redis.pipeline() as pipe:  # one instant
+            pipe.llen(ORDERS)
+            pipe.llen(HANDLING)
+            pipe.hget(link.ledger.key("counts"), "open")
+            pipe.zcard(link.ledger.key("acks"))
+            orders, handling, still_open, commits = (int(n or 0) for n in pipe.execute())
+        if orders + handling + _in_flight(link) >= still_open - commits:
+            return True
+    return False
 
 
 def _in_flight(link: Link) -> int:
