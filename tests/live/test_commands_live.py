@@ -26,6 +26,9 @@ from workers.ledger import Ledger
 from .conftest import ROOT
 from .system import LONG, System, free_port, get
 
+#: Minutes of a store's day; make soak runs it.
+pytestmark = pytest.mark.soak
+
 ORDERS = 500 if os.environ.get("LONG") else 100
 #: A sitecustomize: the waits that make sure of a lost answer, and those for an order to be ready, take longer.
 QUICK = """
