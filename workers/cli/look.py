@@ -79,9 +79,7 @@ def _status(loaded: Settings, account: Account) -> dict[str, Any]:
             "orders": asdict(ledger.counts()),
             "commands": asdict(CommandLedger(ledger).counts()),
             "queues": dict(zip(QUEUES, lengths, strict=True)) | {"in_flight": in_flight},
-            "feed": _feed(loaded, account)
-            if "vtex" not in ledger.paused()
-            else _UNKNOWN | {"error": "not asked"},
+            "feed": _feed(loaded, account),
             "uncommitted": ledger.waiting_acks(),
             "paused": ledger.paused(),
             "shadow": loaded.shadow,
