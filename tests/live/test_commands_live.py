@@ -26,7 +26,6 @@ from workers.ledger import Ledger
 from .conftest import ROOT
 from .system import LONG, System, free_port, get
 
-
 ORDERS = 500 if os.environ.get("LONG") else 100
 #: A sitecustomize: the waits that make sure of a lost answer, those for an order to be ready, and those after many
 #: failures in a row take longer.
