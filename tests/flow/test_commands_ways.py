@@ -98,14 +98,14 @@ def test_the_guide_s_bodies_as_they_stand_by_name_to_the_default_queue(erp, bare
 
 
 def test_the_guide_s_change_becomes_an_order_modification(erp, bare):
-    erp, orders = erp(12)
+    erp, orders = erp(40, items=2)
     lines = {order: erp.run.link.vtex.get_order(order).details().lines for order in orders}
-    # one whose line has as many, and is not all that there is
+    # one with a line of as many as the guide takes out
     order, sku = next(
         (order, line.id)
         for order, those in lines.items()
         for line in those
-        if line.quantity > 2 and [other.id for other in those].count(line.id) == 1
+        if line.quantity >= 2 and [other.id for other in those].count(line.id) == 1
     )
     body = GUIDE_CHANGE.replace("234794", sku).replace("234788", "1009")
     value = erp.value(order)
