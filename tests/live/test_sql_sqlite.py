@@ -32,7 +32,7 @@ class SqliteErp:
 
 @pytest.fixture
 def erp(tmp_path):
-    return SqliteErp(tmp_path / "new" / "erp.db")
+    return SqliteErp(tmp_path / "erp.db")
 
 
 class TestSqliteSink(CrashContract):
