@@ -35,6 +35,14 @@ _rng = random.Random()
 BROKER_TROUBLE = (redis.RedisError, kombu.exceptions.OperationalError)
 
 
+def as_ours(error: Exception) -> errors.OrderLinkError:
+    """A mistake in this program is logged whole, and then tried again like a passing failure: nothing is lost by it."""
+    if isinstance(error, errors.OrderLinkError):
+        return error
+    log.error("unexpected_error", exc_info=error)
+    return errors.Unavailable(f"an unexpected error in this program: {type(error).__name__}")
+
+
 class ClaimLost(Exception):
     """Another worker took the step over (this one stalled): stop, do nothing more."""
 
@@ -73,19 +81,17 @@ class Work:
         """Deliver to the ERP, durably. Before that it is written down that the ERP may have the order."""
         if not self.link.ledger.delivering(self.claim):
             raise ClaimLost
-        delivery = Delivery(
-            type=kind,
-            account=self.link.account.name,
-            order_id=order.order_id,
-            status=order.status,
-            last_change=order.last_change,
-            document=_bare(order) if self.claim.forgotten else order.text,
-            redelivered=self.claim.redeliver,
+        self.link.deliver(
+            Delivery(
+                type=kind,
+                account=self.link.account.name,
+                order_id=order.order_id,
+                status=order.status,
+                last_change=order.last_change,
+                document=_bare(order) if self.claim.forgotten else order.text,
+                redelivered=self.claim.redeliver,
+            )
         )
-        try:
-            self.link.sink.deliver(delivery)
-        except errors.AccessDenied as denied:
-            raise errors.SinkDenied(f"the ERP refuses us: {denied}") from None
 
 
 class Tick(Task):  # type: ignore[misc]
@@ -138,9 +144,8 @@ class Step(Task):  # type: ignore[misc]
         # one token an execution: two copies of a message must not share a claim
         claim = link.ledger.claim(order_id, self.step, runtime.current().token())
         if isinstance(claim, Refusal):
-            if (
-                claim.why != "elsewhere"
-            ):  # "elsewhere": this step is done already, the next one may be waiting
+            # "elsewhere": this step is done already, the next one may be waiting
+            if claim.why != "elsewhere":
                 self._stop_chain()
             log.debug("nothing_to_do", why=claim.why)
             return
@@ -172,9 +177,7 @@ class Step(Task):  # type: ignore[misc]
             enqueue(link.account.name, claim.order_id, step)
 
     def _failed(self, link: Link, claim: Claim, error: Exception) -> None:
-        if not isinstance(error, errors.OrderLinkError):
-            log.error("unexpected_error", exc_info=error)
-            error = errors.Unavailable(f"an unexpected error in this program: {type(error).__name__}")
+        error = as_ours(error)
         link.trouble(error)
         decision = link.policy.decide(error, attempt=claim.attempts, age=claim.age, rng=_rng)
         self._follow(link, claim, decision, error)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from celery import Task
 from celery.worker.request import Request
 
-from tasks.base import BROKER_TROUBLE, PAUSE_SECONDS
+from tasks.base import BROKER_TROUBLE, PAUSE_SECONDS, as_ours
 from workers import errors, intake, runtime, telemetry, unknown_messages
 from workers.command_ledger import DEAD, DONE, REFUSED, CommandClaim, CommandLedger
 from workers.ledger import Refusal
@@ -232,7 +232,7 @@ class Command(Task):  # type: ignore[misc]
             log.error("command_refused", why=why, kind=self.kind, task_id=self.request.id)
             return f"refused: {why}"
         link = process.link(name)
-        book = CommandLedger(link.ledger)
+        book = link.commands
         id_ = str(self.request.id if key is None else key)
         with telemetry.bind(
             account=name,
@@ -327,9 +327,7 @@ class Command(Task):  # type: ignore[misc]
 
     def _failed(self, work: CommandWork, error: Exception) -> None:
         """An error of the body: a refusal by VTEX ends the command, all else is for the policy."""
-        if not isinstance(error, errors.OrderLinkError):
-            log.error("unexpected_error", exc_info=error)
-            error = errors.Unavailable(f"an unexpected error in this program: {type(error).__name__}")
+        error = as_ours(error)
         if work.calling and not work.claim.sent and isinstance(error, _WITHOUT_EFFECT):
             work.book.mark(work.claim, work.memo, sent=False)
         match error:
@@ -390,7 +388,7 @@ class Command(Task):  # type: ignore[misc]
     def _finish(
         self, link: Link, claim: CommandClaim, to: str, *, outcome: dict[str, Any], words: str
     ) -> None:
-        book = CommandLedger(link.ledger)
+        book = link.commands
         ours, following = book.finish(claim, to, outcome, words)
         if not ours:
             log.warning("claim_lost")

@@ -12,7 +12,7 @@ from workers import errors, runtime, telemetry
 from workers.app import app
 from workers.dispatch import enqueue
 from workers.runtime import IO_THREADS, Link, Runtime
-from workers.vtex.client import FeedNotConfigured
+from workers.vtex.client import LARGEST_LOT, FeedNotConfigured
 from workers.vtex.schemas import Event
 
 log = telemetry.get(__name__)
@@ -26,10 +26,6 @@ LEASE_SECONDS = 30.0
 FIRST_CAPACITY = 500
 #: VTEX's documented default visibility timeout, in seconds, for when the configuration cannot be read.
 DEFAULT_VISIBILITY = 30.0
-
-
-#: The most events that VTEX gives in one read.
-LOT = 10
 
 
 @app.task(name="feed.poll", base=Tick)
@@ -74,20 +70,20 @@ def drain(process: Runtime, link: Link, renew: Callable[[], object]) -> int:
         if room <= 0:
             log.info("feed_waits", why="enough orders are open", read=total)
             break
-        readers = min(readers, IO_THREADS, -(-room // LOT))
+        readers = min(readers, IO_THREADS, -(-room // LARGEST_LOT))
         reads = [process.io.submit(read_lot, link) for _ in range(readers)]
         got = _sum_up(reads)
         total += got
         empty = 0 if got else empty + 1
         # the feed gives short lots now and then, though more is there: do not be put off by one
-        readers = readers * 2 if got * 3 >= readers * LOT else max(1, readers // 2)
+        readers = readers * 2 if got * 3 >= readers * LARGEST_LOT else max(1, readers // 2)
         renew()
     return total
 
 
 def read_lot(link: Link) -> int:
     """One read of the feed: record what it brought, start what is new. Returns how many items that was."""
-    events, unusable = link.vtex.take_feed(LOT)
+    events, unusable = link.vtex.take_feed(LARGEST_LOT)
     fan_out(link, events)
     _set_aside(link, unusable)
     return len(events) + len(unusable)

@@ -12,7 +12,6 @@ from typing import cast
 from tasks.base import Tick
 from workers import errors, intake, runtime, telemetry
 from workers.app import HANDLING, ORDERS, app
-from workers.command_ledger import CommandLedger
 from workers.dispatch import enqueue
 from workers.erp.sink import Forgetful
 from workers.outcome import report
@@ -65,7 +64,7 @@ def expire(link: Link) -> None:
     if not days or link.settings.shadow:
         return
     before = link.ledger.now() - days * 86400
-    gone = CommandLedger(link.ledger).expire(before) + link.ledger.forget_dead(before)
+    gone = link.commands.expire(before) + link.ledger.forget_dead(before)
     try:
         gone += link.sink.expire(before) if isinstance(link.sink, Forgetful) else 0
     except errors.OrderLinkError as error:
@@ -79,14 +78,14 @@ def tell(link: Link) -> None:
     """Tell the ERP how its commands ended; each until it has it."""
     if "erp" in link.ledger.paused() or link.settings.shadow:
         return
-    book = CommandLedger(link.ledger)
+    book = link.commands
     for command in book.untold():
         record = book.record(command)
         try:
             if record:
-                link.sink.deliver(report(record, link.account.name))
-        except errors.AccessDenied as error:
-            link.trouble(errors.SinkDenied(str(error)))
+                link.deliver(report(record, link.account.name))
+        except errors.SinkDenied as error:
+            link.trouble(error)
             return
         except errors.Retryable as error:
             late = record and record.ended and link.ledger.now() - record.ended > link.policy.horizon
@@ -99,14 +98,14 @@ def tell(link: Link) -> None:
 
 
 def _sweep(link: Link, renew: Callable[[], object]) -> None:
-    total, book = 0, CommandLedger(link.ledger)
+    total = 0
     backlog = _queues_hold_all(link)
     while found := link.ledger.due(backlog=backlog):
         for order_id, step in found:
             enqueue(link.account.name, order_id, step)
         total += len(found)
         renew()
-    for command, kind, order_id in book.due():
+    for command, kind, order_id in link.commands.due():
         intake.enqueue(link.account.name, command, kind, order_id)
         total += 1
     if total:

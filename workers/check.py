@@ -253,7 +253,7 @@ def check_clock(date: str | None) -> Iterator[Finding]:
 
 def examine(account: Account, settings: Settings, sink: Sink) -> Iterator[Finding]:
     """Everything that can be looked at, each thing although another one is broken."""
-    from workers.runtime import connect  # noqa: PLC0415
+    from workers.runtime import connect, ledger_of  # noqa: PLC0415
 
     vtex = Vtex(account, timeout=settings.http_timeout, pool=1)
     try:
@@ -275,7 +275,7 @@ def examine(account: Account, settings: Settings, sink: Sink) -> Iterator[Findin
                 ok = ok and not finding.says.startswith("cannot be used")
                 yield finding
             if ok:
-                ledger = Ledger(client, account.name, shadow=settings.shadow)
+                ledger = ledger_of(client, settings, account.name)
                 yield from check_work(client, ledger, settings)
                 yield from check_alone(vtex, ledger, settings)
         finally:

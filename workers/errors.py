@@ -63,11 +63,15 @@ class OutcomeUnknown(Retryable):
 
 
 class AccessDenied(Retryable):
-    """401 or 403: wrong credentials or a missing permission."""
+    """401 or 403: wrong credentials or a missing permission. ``scope`` is what pauses: ``vtex`` or ``erp``."""
+
+    scope = "vtex"
 
 
 class SinkDenied(AccessDenied):
     """The ERP's database or endpoint does not let us in: wrong credentials, no permission, no table."""
+
+    scope = "erp"
 
 
 class Permanent(OrderLinkError):

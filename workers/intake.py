@@ -109,7 +109,7 @@ def ask(
     """
     process = runtime.current()
     name = process.settings.account(account).name
-    book = CommandLedger(process.link(name).ledger)
+    book = process.link(name).commands
     accepted = accept(book, kind, order_id, payload, zone=process.settings.timezone, key=key)
     if accepted.state not in ENDS:
         enqueue(name, accepted.id, kind, order_id)

@@ -63,7 +63,7 @@ class Policy:
     def decide(self, error: Exception, *, attempt: int, age: float, rng: random.Random) -> Decision:
         """One readable ladder, from the most particular to the most general."""
         if isinstance(error, errors.AccessDenied):
-            return Pause("erp" if isinstance(error, errors.SinkDenied) else "vtex", str(error))
+            return Pause(error.scope, str(error))
         if isinstance(error, errors.RateLimited):
             wait = error.after if error.after is not None else 1.0
             return self._later(wait * (1 + rng.random() / 4) + 0.05, counts=error.status is not None)

@@ -11,7 +11,8 @@ from functools import cached_property
 import redis
 
 from workers import errors, telemetry
-from workers.erp.sink import Sink, SinkOptions, open_sink
+from workers.command_ledger import CommandLedger
+from workers.erp.sink import Delivery, Sink, SinkOptions, open_sink
 from workers.heartbeat import Heartbeat
 from workers.ledger import Ledger
 from workers.limiter import Limiter
@@ -40,6 +41,17 @@ def connect(url: str) -> redis.Redis:
     )
 
 
+def lease_of(settings: Settings) -> float:
+    """Seconds: between two renewals a step makes one call, to VTEX or to the ERP, which must end inside the lease."""
+    return max(30.0, 10.0 + SILENCES * settings.http_timeout)
+
+
+def ledger_of(client: redis.Redis, settings: Settings, account: str) -> Ledger:
+    """An account's ledger, the same for workers and console."""
+    lease = lease_of(settings)
+    return Ledger(client, account, shadow=settings.shadow, lease=lease, patience=max(60.0, 2 * lease))
+
+
 def open_erp(settings: Settings, pool: int) -> Sink:
     """The sink that the settings name; ``SettingsError`` with one sentence if there is none."""
     options = SinkOptions(
@@ -66,17 +78,26 @@ class Link:
     policy: Policy
     settings: Settings
 
+    @property
+    def commands(self) -> CommandLedger:
+        """The account's commands, beside its orders."""
+        return CommandLedger(self.ledger)
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Hand it to the ERP; a refusal is the ERP's and not VTEX's (:class:`~workers.errors.SinkDenied`)."""
+        try:
+            self.sink.deliver(delivery)
+        except errors.AccessDenied as denied:
+            raise errors.SinkDenied(f"the ERP refuses us: {denied}") from None
+
     def trouble(self, error: Exception) -> None:
         """What an error means for the whole account, whichever task met it."""
         if isinstance(error, errors.RateLimited) and error.status is not None:
             self.limiter.cool_down(error.after)
-        elif isinstance(error, errors.AccessDenied):
-            scope = "erp" if isinstance(error, errors.SinkDenied) else "vtex"
-            if self.ledger.pause(scope, str(error)):
-                self.ledger.once_every(
-                    f"probe:{scope}", PROBE_SECONDS
-                )  # the refused call was the first probe
-                log.error("paused", scope=scope, why=str(error), account=self.account.name)
+        elif isinstance(error, errors.AccessDenied) and self.ledger.pause(error.scope, str(error)):
+            # the refused call was the first probe
+            self.ledger.once_every(f"probe:{error.scope}", PROBE_SECONDS)
+            log.error("paused", scope=error.scope, why=str(error), account=self.account.name)
 
 
 class Runtime:
@@ -111,11 +132,7 @@ class Runtime:
 
     def _build(self, account: Account) -> Link:
         settings = self.settings
-        # between two renewals a step makes one call, to VTEX or to the ERP: it must end inside the lease
-        lease = max(30.0, 10.0 + SILENCES * settings.http_timeout)
-        ledger = Ledger(
-            self.redis, account.name, shadow=settings.shadow, lease=lease, patience=max(60.0, 2 * lease)
-        )
+        ledger = ledger_of(self.redis, settings, account.name)
         limiter = Limiter(ledger, account.requests_per_minute)
         pool = settings.worker_concurrency + IO_THREADS
         vtex = Vtex(account, timeout=settings.http_timeout, pool=pool, pace=lambda _endpoint: limiter.wait())

@@ -236,7 +236,7 @@ class Machine(RuleBasedStateMachine):
             account=SimpleNamespace(name="teststore"),
             ledger=self.ledger,
             vtex=self.vtex,
-            sink=self.erp,
+            deliver=self.erp.deliver,
             settings=Settings(accounts={}, erp_url=""),
         )
         self.messages: list[tuple[str, str]] = []  # (order id, step), in the broker

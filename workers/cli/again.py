@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workers.cli.operate import dry_run_option, me, since_option, the_ledger
-from workers.cli.setting_up import account_option, json_option
+from workers.cli.operate import dry_run_option, me, since_option
+from workers.cli.setting_up import account_option, json_option, the_ledger
 
 if TYPE_CHECKING:
     from workers.command_ledger import CommandLedger

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from workers.cli.setting_up import account_option, choose, json_option, the_settings, with_redis
+from workers.cli.setting_up import account_option, json_option, opened, the_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,9 +90,10 @@ def change(order_id: str, file: IO[str], account: str | None, key: str | None, s
 @json_option
 def show(id_: str, account: str | None, *, as_json: bool) -> None:
     """Tell how a command ended, or what it waits for."""
-    with _book(account) as (book, _):
-        record = book.record(id_)
-        now = book.ledger.now()
+    from workers.command_ledger import CommandLedger
+
+    with the_ledger(account) as ledger:
+        record, now = CommandLedger(ledger).record(id_), ledger.now()
     if record is None:
         raise click.ClickException(f"command {id_} is not known here")
     if as_json:
@@ -127,32 +128,15 @@ def _json(file: IO[str]) -> Any:
         raise click.UsageError(f"FILE cannot be read: {error.strerror}") from None
 
 
-def _book(account: str | None) -> Any:
-    import contextlib
-
-    from workers.command_ledger import CommandLedger
-    from workers.ledger import Ledger
-    from workers.runtime import connect
-
-    @contextlib.contextmanager
-    def opened() -> Any:
-        loaded = with_redis(the_settings())
-        client = connect(str(loaded.redis_url))
-        try:
-            yield CommandLedger(Ledger(client, choose(loaded, account).name)), loaded
-        finally:
-            client.close()
-
-    return opened()
-
-
 def _ask(
     kind: str, order_id: str, payload: Any, account: str | None, key: str | None, *, seconds: float | None
 ) -> None:
     from workers import intake
     from workers.app import app
+    from workers.command_ledger import CommandLedger
 
-    with _book(account) as (book, loaded):
+    with opened(account) as (loaded, ledger):
+        book = CommandLedger(ledger)
         accepted = intake.accept(book, kind, order_id, payload, zone=loaded.timezone, key=key)
         if accepted.state not in _ENDS:
             intake.enqueue(book.account, accepted.id, kind, order_id)

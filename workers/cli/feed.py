@@ -68,7 +68,7 @@ def configure(account: str | None, visibility: int | None) -> None:
 @account_option
 def oddities(account: str | None) -> None:
     """Show feed items that named no order and were set aside, a line of JSON each."""
-    from workers.cli.operate import the_ledger
+    from workers.cli.setting_up import the_ledger
 
     with the_ledger(account) as ledger:
         for item in ledger.oddities():

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workers.cli.setting_up import account_option, choose, json_option, the_settings, with_redis
+from workers.cli.setting_up import account_option, json_option, opened
 from workers.story import next_thing, sentences
 
 if TYPE_CHECKING:
-    from workers.ledger import Record
+    from workers.ledger import Ledger, Record
     from workers.settings import Account, Settings
 
 
@@ -24,8 +24,8 @@ _UNKNOWN: dict[str, Any] = {"configured": None, "quantity": None, "oldest_second
 @json_option
 def status(account: str | None, *, as_json: bool) -> None:
     """How many orders are where, what waits in queues and feed, and who works."""
-    loaded = with_redis(the_settings())
-    document = _status(loaded, choose(loaded, account))
+    with opened(account) as (loaded, ledger):
+        document = _status(loaded, ledger)
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False))
         return
@@ -59,35 +59,28 @@ def status(account: str | None, *, as_json: bool) -> None:
         click.echo(f"         {totals.get('not_ours', 0)} orders are not ours and would only be acknowledged")
 
 
-def _status(loaded: Settings, account: Account) -> dict[str, Any]:
+def _status(loaded: Settings, ledger: Ledger) -> dict[str, Any]:
     from workers import heartbeat
     from workers.app import QUEUES
     from workers.command_ledger import CommandLedger
-    from workers.ledger import Ledger
-    from workers.runtime import connect
 
-    client = connect(str(loaded.redis_url))
-    try:
-        ledger = Ledger(client, account.name, shadow=loaded.shadow)
-        with client.pipeline(transaction=False) as pipe:
-            for name in QUEUES:
-                pipe.llen(name)
-            pipe.hlen("unacked")
-            *lengths, in_flight = pipe.execute()
-        return {
-            "account": account.name,
-            "orders": asdict(ledger.counts()),
-            "commands": asdict(CommandLedger(ledger).counts()),
-            "queues": dict(zip(QUEUES, lengths, strict=True)) | {"in_flight": in_flight},
-            "feed": _feed(loaded, account),
-            "uncommitted": ledger.waiting_acks(),
-            "paused": ledger.paused(),
-            "shadow": loaded.shadow,
-            "workers": len(heartbeat.living(client)),
-            "totals": ledger.stats(),
-        }
-    finally:
-        client.close()
+    with ledger.redis.pipeline(transaction=False) as pipe:
+        for name in QUEUES:
+            pipe.llen(name)
+        pipe.hlen("unacked")
+        *lengths, in_flight = pipe.execute()
+    return {
+        "account": ledger.account,
+        "orders": asdict(ledger.counts()),
+        "commands": asdict(CommandLedger(ledger).counts()),
+        "queues": dict(zip(QUEUES, lengths, strict=True)) | {"in_flight": in_flight},
+        "feed": _feed(loaded, loaded.account(ledger.account)),
+        "uncommitted": ledger.waiting_acks(),
+        "paused": ledger.paused(),
+        "shadow": loaded.shadow,
+        "workers": len(heartbeat.living(ledger.redis)),
+        "totals": ledger.stats(),
+    }
 
 
 def _feed(loaded: Settings, account: Account) -> dict[str, Any]:
@@ -114,17 +107,10 @@ def order(order_id: str, account: str | None, *, as_json: bool) -> None:
     """Tell the story of one order, what the ERP asked for, and what happens next."""
     from workers import command_story
     from workers.command_ledger import CommandLedger
-    from workers.ledger import Ledger
-    from workers.runtime import connect
 
-    loaded = with_redis(the_settings())
-    client = connect(str(loaded.redis_url))
-    try:
-        ledger = Ledger(client, choose(loaded, account).name, shadow=loaded.shadow)
+    with opened(account) as (loaded, ledger):
         record, now, paused = ledger.record(order_id.strip()), ledger.now(), ledger.paused()
         asked = CommandLedger(ledger).of_order(order_id.strip())
-    finally:
-        client.close()
     if record is None and not asked:
         raise click.ClickException(
             f"order {order_id} is not known here: its event has not been read yet, or it ended long ago"

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workers.cli.setting_up import account_option, choose, json_option, the_settings, with_redis
+from workers.cli.setting_up import account_option, choose, json_option, the_ledger, the_settings, with_redis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from workers.ledger import Ledger
     from workers.reconcile import Gap
     from workers.runtime import Link
 
@@ -69,20 +68,6 @@ def _link(account: str | None) -> Iterator[Link]:
         yield runtime.link(choose(loaded, account).name)
     finally:
         runtime.close()
-
-
-@contextlib.contextmanager
-def the_ledger(account: str | None) -> Iterator[Ledger]:
-    """The store's ledger, for as long as it is needed."""
-    from workers.ledger import Ledger
-    from workers.runtime import connect
-
-    loaded = with_redis(the_settings())
-    client = connect(str(loaded.redis_url))
-    try:
-        yield Ledger(client, choose(loaded, account).name, shadow=loaded.shadow)
-    finally:
-        client.close()
 
 
 def me(why: str | None) -> str:
@@ -209,11 +194,10 @@ def _gap(
 @click.confirmation_option(prompt="What is erased cannot be brought back. Erase this order here?")
 def forget(order_id: str, account: str | None) -> None:
     """Erase one order everywhere we hold it: ledger, commands, and the ERP's inbox (SQL rows, spool files)."""
-    from workers.command_ledger import CommandLedger
     from workers.erp.sink import Forgetful
 
     with _link(account) as link:
-        book = CommandLedger(link.ledger)
+        book = link.commands
         if book.in_progress(order_id) or (record := link.ledger.forget(order_id)) == "busy":
             raise click.ClickException(f"order {order_id} is in progress: erase it when it has ended")
         commands = book.forget(order_id)

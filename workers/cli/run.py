@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
 #: Seconds that other processes give the one that starts the embedded Valkey.
 START_PATIENCE = 20.0
-#: Seconds after which a worker that was asked to stop and cannot ends the hard way: longer than a step's lease,
-#: so that nothing is its own any more. Celery waits without end for a Redis that is away, and its supervisor may
-#: have been killed.
-STOP_PATIENCE = 45
+#: Seconds beyond a step's lease, after which nothing is its own any more: then a worker that was asked to stop and
+#: cannot ends the hard way. Celery waits without end for a Redis that is away, and its supervisor may have been killed.
+STOP_PATIENCE = 15
 
 
 @click.command()
@@ -122,6 +121,7 @@ def worker(queues: str | None, name: str) -> None:
         from celery.platforms import SecurityWarning
 
         from workers.app import QUEUES, app
+        from workers.runtime import lease_of
 
         chosen = queues.split(",") if queues else list(QUEUES)
         wrong = sorted(set(chosen) - set(QUEUES))
@@ -135,7 +135,8 @@ def worker(queues: str | None, name: str) -> None:
         ):
             warnings.filterwarnings("ignore", category=category)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        celery_signals.worker_shutting_down.connect(lambda **_: signal.alarm(STOP_PATIENCE), weak=False)
+        patience = int(lease_of(loaded)) + STOP_PATIENCE
+        celery_signals.worker_shutting_down.connect(lambda **_: signal.alarm(patience), weak=False)
         celery_worker.safe_say = lambda *_: None  # our own line says that it stops, in the form of the log
         app.worker_main(
             [

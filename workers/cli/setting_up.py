@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from typing import TYPE_CHECKING
@@ -11,6 +12,9 @@ import click
 from workers import embedded, settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from workers.ledger import Ledger
     from workers.settings import Account, Settings
 
 account_option = click.option(
@@ -41,3 +45,23 @@ def choose(loaded: Settings, name: str | None) -> Account:
         return loaded.account(name)
     except KeyError as error:
         raise click.UsageError(str(error.args[0])) from None
+
+
+@contextlib.contextmanager
+def opened(account: str | None) -> Iterator[tuple[Settings, Ledger]]:
+    """The settings, and the store's ledger for as long as it is needed."""
+    from workers.runtime import connect, ledger_of
+
+    loaded = with_redis(the_settings())
+    client = connect(str(loaded.redis_url))
+    try:
+        yield loaded, ledger_of(client, loaded, choose(loaded, account).name)
+    finally:
+        client.close()
+
+
+@contextlib.contextmanager
+def the_ledger(account: str | None) -> Iterator[Ledger]:
+    """The ledger alone."""
+    with opened(account) as (_, ledger):
+        yield ledger
