@@ -10,10 +10,11 @@ import redis
 
 # A supervisor whose children write their process ids into files, one line a start.
 RUN = """
-import logging, pathlib, sys
+import logging, pathlib, signal, sys
 from workers.embedded import Embedded
 from workers.supervisor import Backoff, Supervisor
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests themselves run under nohup
 logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
 folder = pathlib.Path(sys.argv[1])
 python = sys.executable
@@ -122,6 +123,19 @@ def test_it_drains_at_a_signal(scene, signum):
     stopped = [line for line in scene.output().splitlines() if " stopped, pid" in line]
     assert "beat stopped" in stopped[0]
     assert len(stopped) == 4
+
+
+def test_it_outlives_its_terminal_under_nohup(scene):
+    scene.run(
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN);"
+        "supervisor.add('worker', child('worker')); sys.exit(supervisor.run())"
+    )
+    (first,) = scene.pids("worker")
+    scene.process.send_signal(signal.SIGHUP)
+    os.kill(first, signal.SIGKILL)
+    scene.pids("worker", least=2)  # it goes on with its work
+    scene.process.terminate()
+    assert scene.ended() == 0
 
 
 def test_a_child_that_does_not_listen_is_killed_after_its_grace(scene):
