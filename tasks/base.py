@@ -77,7 +77,7 @@ class Work:
         if not self.link.ledger.renew(self.claim):
             raise ClaimLost
 
-    def tell_erp(self, kind: str, order: Order) -> None:
+    def tell_erp(self, kind: str, order: Order, occurrence: str) -> None:
         """Deliver to the ERP, durably. Before that it is written down that the ERP may have the order."""
         if not self.link.ledger.delivering(self.claim):
             raise ClaimLost
@@ -90,6 +90,7 @@ class Work:
                 last_change=order.last_change,
                 document=_bare(order) if self.claim.forgotten else order.text,
                 redelivered=self.claim.redeliver,
+                occurrence=occurrence,
             )
         )
 

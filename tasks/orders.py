@@ -22,8 +22,8 @@ log = telemetry.get(__name__)
 
 #: Seconds until a commit that failed is tried again.
 COMMIT_AGAIN_SECONDS = 2.0
-#: So often an order is read again when the document is older than the event that told of it.
-STALE_READS = 6
+#: So many seconds after an event, a document that does not show it yet is read again. Then it is believed.
+STALE_SECONDS = 300.0
 #: By so many seconds VTEX's clock and Redis' may differ.
 CLOCKS_DIFFER = 3600.0
 
@@ -36,6 +36,8 @@ def download(work: Work) -> To:
     scope = work.link.settings.order_scope
     if not work.claim.erp and (outside := scope.outside(order)):
         return To(IGNORED, "not_ours", outside, _facts(order) | {"out": scope.mark})
+    if _is_older_than_its_event(work, order):
+        raise errors.NotYet(f"VTEX's answer ({status}) is older than its event ({work.claim.says})")
     if status is None:
         raise errors.NotYet("VTEX has not completed this order yet (its status is empty)")
     if status == states.READY_FOR_HANDLING:
@@ -47,15 +49,27 @@ def download(work: Work) -> To:
         return _canceled(work, order, CANCELED)
     if status in states.CANCELLATION_REQUESTED:
         return _canceled(work, order, CANCELLATION_REQUESTED)
-    if (
-        status in states.TOO_EARLY
-        and order.last_change < work.claim.news
-        and work.claim.attempts <= STALE_READS
-    ):
-        raise errors.NotYet(f"VTEX's answer ({status}) is older than its event")
     if status not in states.KNOWN:
         log.error("unknown_status", status=status)
     return To(IGNORED, "ignored", status, _facts(order))
+
+
+def _is_older_than_its_event(work: Work, order: Order) -> bool:
+    """Whether VTEX gave a document from before the newest event that we know of, and it matters.
+
+    It matters when one of the two says that the order goes on and the other that it is canceled, or may be; or when
+    the document is from before either. VTEX's dates are only compared with VTEX's; ours say when to give up waiting.
+    """
+    claim = work.claim
+    told = states.bearing(claim.says)
+    if not told or told == states.bearing(order.status) or order.status in states.CANCELED:
+        return False
+    if not order.last_change or order.last_change >= claim.news:
+        return False
+    if claim.heard < STALE_SECONDS:
+        return True
+    log.warning("stale_document", status=order.status, told=claim.says)
+    return False
 
 
 def _ready(work: Work, order: Order, then: str) -> To:
@@ -64,17 +78,20 @@ def _ready(work: Work, order: Order, then: str) -> To:
         return To(then, "looked", order.status or "", _facts(order))
     if work.link.settings.shadow == "look":
         return To(then, "would_deliver", order.status or "", _facts(order, told=ORDER_READY))
-    work.tell_erp(ORDER_READY, order)
-    return To(then, "delivered", order.status or "", _facts(order, told=ORDER_READY))
+    # after a request for cancellation, this says that the order goes on: not the order.ready that the ERP knows
+    occurrence = order.requested_at() or work.claim.occurrence
+    work.tell_erp(ORDER_READY, order, occurrence)
+    return To(then, "delivered", order.status or "", _facts(order, told=ORDER_READY, occurrence=occurrence))
 
 
 def _canceled(work: Work, order: Order, kind: str) -> To:
     """The ERP is told, unless it is certain that it never got the order."""
-    repeated = work.claim.told == kind and (kind == CANCELED or work.claim.at == order.last_change)
+    occurrence = (order.requested_at() or order.last_change) if kind == CANCELLATION_REQUESTED else ""
+    repeated = work.claim.told == kind and (kind == CANCELED or work.claim.occurrence == occurrence)
     if repeated or work.link.settings.shadow == "look" or _never_delivered(work, order):
         return To(IGNORED if not work.claim.erp else ACK, "not_told", order.status or "", _facts(order))
-    work.tell_erp(kind, order)
-    return To(ACK, "told_canceled", order.status or "", _facts(order, told=kind))
+    work.tell_erp(kind, order, occurrence)
+    return To(ACK, "told_canceled", order.status or "", _facts(order, told=kind, occurrence=occurrence))
 
 
 def _never_delivered(work: Work, order: Order) -> bool:
@@ -83,9 +100,11 @@ def _never_delivered(work: Work, order: Order) -> bool:
     return not work.claim.erp and order.creation_date > f"{known_from:%Y-%m-%dT%H:%M:%S}"
 
 
-def _facts(order: Order, told: str | None = None) -> dict[str, str]:
+def _facts(order: Order, told: str = "", occurrence: str = "") -> dict[str, str]:
     facts = {"status": order.status or "", "at": order.last_change}
-    return facts | {"erp": "has", "told": told} if told else facts
+    if told:
+        facts |= {"erp": "has", "told": told}
+    return facts | {"occurrence": occurrence} if occurrence else facts
 
 
 @app.task(name="orders.start_handling", base=Step, step=START_HANDLING)

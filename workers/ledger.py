@@ -50,6 +50,9 @@ class Claim:
     news: str  # the newest instant that an event told of
     redeliver: bool = False  # a person asked to give it to the ERP once more
     forgotten: bool = False  # a person had it erased: nothing personal is to be written again
+    says: str = ""  # the state that the event of that instant told of
+    heard: float = 0.0  # seconds since we got it
+    occurrence: str = ""  # which request for cancellation the ERP was last told of
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +178,7 @@ class Ledger:
         answer = self.move("claim", order_id, step, token, self.lease)
         if answer[0] != "claimed":
             return Refusal(answer[0])
-        _, attempts, crashes, age, erp, told, at, news, again, forgotten = answer
+        _, attempts, crashes, age, erp, told, at, news, again, forgotten, says, heard, occurrence = answer
         return Claim(
             order_id,
             step,
@@ -189,6 +192,9 @@ class Ledger:
             news,
             bool(again),
             bool(forgotten),
+            says,
+            float(heard),
+            occurrence,
         )
 
     def delivering(self, claim: Claim) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from workers.errors import Rejected
+from workers.vtex.states import DEFAULT_FEED_STATES
 
 
 @pytest.mark.promise("P1", "P2")
@@ -75,8 +76,9 @@ def test_an_order_that_was_moved_on_by_hand_is_delivered_and_not_handled_again(f
     assert store.codes(order) == ["seen", "delivered", "committed"]
 
 
+@pytest.mark.promise("P2")
 def test_a_cancellation_request_and_its_denial_are_both_told(flow):
-    store = flow()
+    store = flow(feed_states=DEFAULT_FEED_STATES)
     (order,) = store.vtex.create()
     store.settled(events=1)
     store.until(lambda: store.vtex.state(order)["status"] == "handling")

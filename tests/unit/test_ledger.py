@@ -419,7 +419,9 @@ def test_a_step_is_claimed_by_one_at_a_time(ledger):
 def test_a_claim_says_what_is_known(ledger, clock):
     observe(ledger, event())
     clock.advance(12.5)
-    assert ledger.claim("1-01", DOWNLOAD, "t") == Claim("1-01", DOWNLOAD, "t", 1, 0, 12.5, "", "", "", at(1))
+    assert ledger.claim("1-01", DOWNLOAD, "t") == Claim(
+        "1-01", DOWNLOAD, "t", 1, 0, 12.5, "", "", "", at(1), says=READY, heard=12.5
+    )
 
 
 def test_a_claim_is_the_same_for_the_same_token(ledger, clock):

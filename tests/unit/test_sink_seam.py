@@ -1,5 +1,7 @@
 """The seam: keys, what shows, and which addresses open a sink."""
 
+from dataclasses import replace
+
 import pytest
 
 from workers import errors
@@ -15,6 +17,16 @@ def test_a_key_is_the_same_over_every_repeat():
 def test_each_request_for_cancellation_is_one_of_its_own():
     assert delivery(CANCELLATION_REQUESTED, 1).key != delivery(CANCELLATION_REQUESTED, 2).key
     assert delivery(CANCELLATION_REQUESTED, 1).key.endswith(f":{moment(1)}")
+
+
+def test_to_go_on_after_a_request_is_not_the_order_that_came_first():
+    first, second = moment(1), moment(5)
+    resumed = replace(delivery(ORDER_READY, 2), occurrence=first)
+    assert resumed.key == f"store:1-01:order.ready:{first}"
+    assert replace(delivery(ORDER_READY, 9), occurrence=first).key == resumed.key, "whatever changed since"
+    assert replace(delivery(ORDER_READY, 9), occurrence=second).key != resumed.key
+    assert replace(delivery(CANCELLATION_REQUESTED, 3), occurrence=first).key.endswith(f"requested:{first}")
+    assert replace(delivery(CANCELED, 3), occurrence=first).key == "store:1-01:order.canceled"
 
 
 def test_the_document_never_shows():

@@ -27,6 +27,9 @@ COMMANDS = frozenset({COMMAND_DONE, COMMAND_REFUSED})
 #: What may happen to an order more than once; each time has a ``last_change`` of its own.
 OCCURRENCES = COMMANDS | {CANCELLATION_REQUESTED}
 
+#: What a request for cancellation makes happen once more.
+RECURRING = frozenset({ORDER_READY, CANCELLATION_REQUESTED})
+
 #: Which module opens a sink of which scheme; it is imported only when it is asked for.
 _OPENERS = {
     "sqlite": "workers.erp.sql",
@@ -62,6 +65,7 @@ class Delivery:
     ``document`` is the order's JSON exactly as VTEX sent it; it holds personal data and shows in no ``repr``.
     Of a command it is how it ended, and ``last_change`` is when.
     ``redelivered``: a person asked to give it once more, as to an ERP that was restored from a backup.
+    ``occurrence`` names the request for cancellation that the document makes or answers; empty when there was none.
     """
 
     type: str
@@ -71,15 +75,20 @@ class Delivery:
     last_change: str
     document: str = field(repr=False)
     redelivered: bool = False
+    occurrence: str = ""
 
     @property
     def key(self) -> str:
         """The same over every repeat of this delivery, and different for any other one.
 
-        A cancellation can be asked for, denied, and asked for again: each request is one of its own.
+        A cancellation can be asked for, denied, and asked for again: each request is one of its own, and so is
+        each ``order.ready`` that says, after a request, that the order goes on.
         """
         key = f"{self.account}:{self.order_id}:{self.type}"
-        return f"{key}:{self.last_change}" if self.type in OCCURRENCES else key
+        which = self.occurrence if self.type in RECURRING else ""
+        if not which and self.type in OCCURRENCES:
+            which = self.last_change
+        return f"{key}:{which}" if which else key
 
 
 class Sink(Protocol):

@@ -1,9 +1,11 @@
 -- One task takes one step of one order. ARGV: order id, step, token, lease
--- Returns {'claimed', attempts, crashes, age, erp, told, at, news, redeliver (1/0), forgotten (1/0)} or {why not}:
+-- Returns {'claimed', attempts, crashes, age, erp, told, at, news, redeliver (1/0), forgotten (1/0), says,
+--          seconds since that was heard, occurrence} or {why not}:
 --   'gone' (no record), 'newer', 'finished', 'elsewhere' (the order is at another step), 'busy', 'early', 'locked'
 local id, step, token, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key = order_key(id)
-local rec = read(key, 'v', 'state', 'step', 'claim', 'until', 'after', 'born', 'erp', 'told', 'at', 'news', 'redeliver', 'forgotten', 'attempts')
+local rec = read(key, 'v', 'state', 'step', 'claim', 'until', 'after', 'born', 'erp', 'told', 'at', 'news', 'redeliver', 'forgotten', 'attempts',
+  'says', 'heard', 'occurrence')
 
 if not rec.state then return {'gone'} end
 if newer(rec) then return {'newer'} end
@@ -33,4 +35,4 @@ redis.call('HDEL', key, 'after')
 redis.call('ZADD', DUE, seconds(now + lease), id)
 move_state(key, rec.state, 'open')
 return {'claimed', attempts, crashes, seconds(now - tonumber(rec.born)), rec.erp or '', rec.told or '', rec.at or '', rec.news or '',
-  rec.redeliver and 1 or 0, rec.forgotten and 1 or 0}
+  rec.redeliver and 1 or 0, rec.forgotten and 1 or 0, rec.says or '', seconds(now - tonumber(rec.heard or now)), rec.occurrence or ''}

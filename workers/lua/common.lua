@@ -76,7 +76,7 @@ end
 -- The order needs nothing any more: a small tombstone stays, so that a repeat is known as one.
 local function entomb(key, id, ttl)
   redis.call('ZREM', DUE, id)
-  redis.call('HDEL', key, 'claim', 'until', 'after', 'again', 'attempts', 'crashes', 'step')
+  redis.call('HDEL', key, 'claim', 'until', 'after', 'again', 'attempts', 'crashes', 'step', 'says', 'heard')
   redis.call('EXPIRE', key, ttl)
   local bucket = P .. 'rate:' .. math.floor(now / 10)
   redis.call('INCR', bucket)

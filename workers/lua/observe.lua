@@ -11,7 +11,8 @@ count('events')
 redis.call('SET', P .. 'began', seconds(now), 'NX') -- what was before, this ledger cannot know
 
 if newer(rec) then return 'newer' end
-if at > (rec.news or '') then redis.call('HSET', key, 'news', at) end
+-- what the newest event said, and when we heard it: a document must show at least that
+if at > (rec.news or '') then redis.call('HSET', key, 'news', at, 'says', hint, 'heard', seconds(now)) end
 
 if not rec.state then
   move_state(key, nil, 'open')

@@ -37,7 +37,7 @@ class SandboxConfig:
     #: The feed may answer with fewer events than it has, or none, as the queue behind VTEX's does.
     short_reads: bool = True
     feed_configured: bool = True
-    feed_states: tuple[str, ...] = (*DEFAULT_FEED_STATES, "handling")
+    feed_states: tuple[str, ...] = DEFAULT_FEED_STATES
     #: The share of changes that are told in the Marketplace domain as well as in Fulfillment.
     marketplace_events: float = 0.1
     #: From start-handling to handling.

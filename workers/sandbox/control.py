@@ -34,6 +34,7 @@ class Control:
             web.post("/_sandbox/orders", self.create),
             web.get("/_sandbox/state/{orderId}", self.state),
             web.post("/_sandbox/orders/{orderId}/status", self.move),
+            web.post("/_sandbox/orders/{orderId}/touch", self.touch),
             web.post("/_sandbox/orders/{orderId}/confirmation", self.expect_confirmation),
             web.post("/_sandbox/changes", self.script_changes),
             web.post("/_sandbox/faults", self.faults),
@@ -84,6 +85,12 @@ class Control:
             self._world.cancellations.request(order, body.get("reason"), by_user=True, status=status)
         else:
             self._world.store.move(order, status)
+        return answer(self._world.audit.order(order))
+
+    async def touch(self, request: web.Request) -> web.Response:
+        """Replace fields of an order's document, and its ``lastChange``; its state stays, and no event tells of it."""
+        order = self._world.store.get(request.match_info["orderId"])
+        self._world.store.touch(order, **{"openTextField": None} | await _body(request))
         return answer(self._world.audit.order(order))
 
     async def expect_confirmation(self, request: web.Request) -> web.Response:

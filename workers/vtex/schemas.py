@@ -97,6 +97,12 @@ class Order:
             raise Unavailable(f"order {self.order_id}: its document cannot be read")
         return load_details(document)
 
+    def requested_at(self) -> str:
+        """When a cancellation was last asked for; "" if it never was, or if VTEX does not say when."""
+        if "cancellationrequestdate" not in self.text.lower():
+            return ""  # nearly always; to parse the document costs more
+        return max(map(_instant, (request.at for request in self.details().cancellation_requests)), default="")
+
 
 @dataclass(frozen=True, slots=True)
 class FeedConfig:
@@ -343,6 +349,13 @@ def load_order_page(body: object) -> OrderPage:
         current_page=page["current_page"] or 0,
         unusable=unusable,
     )
+
+
+def _instant(text: str | None) -> str:
+    try:
+        return instant(text or "")
+    except ValueError:
+        return ""
 
 
 def _load(schema: Schema, data: Any) -> tuple[Any, list[str]]:

@@ -5,6 +5,8 @@ Source: VTEX's order flow and status page, and the status list of the feed confi
 
 from __future__ import annotations
 
+from typing import Literal
+
 READY_FOR_HANDLING = "ready-for-handling"
 
 #: The order is being prepared, or is further on: start-handling has happened.
@@ -66,8 +68,25 @@ OTHER = frozenset(
 
 KNOWN = frozenset({READY_FOR_HANDLING}) | IN_HANDLING | CANCELLATION_REQUESTED | CANCELED | TOO_EARLY | OTHER
 
+
+def bearing(state: str | None) -> Literal["goes on", "cancels", ""]:
+    """Which of the two a state says of an order that is for an ERP; nothing when it says neither."""
+    if state in CANCELED or state in CANCELLATION_REQUESTED:
+        return "cancels"
+    return "goes on" if state == READY_FOR_HANDLING or state in IN_HANDLING else ""
+
+
 #: What a new feed configuration asks for, unless FEED_STATES says otherwise.
-DEFAULT_FEED_STATES = (READY_FOR_HANDLING, "cancellation-requested", "request-cancel", "cancel", "canceled")
+#: ``handling`` and ``invoice-after-cancellation-deny`` are where an order goes when its cancellation was denied.
+DEFAULT_FEED_STATES = (
+    READY_FOR_HANDLING,
+    "handling",
+    "cancellation-requested",
+    "request-cancel",
+    "invoice-after-cancellation-deny",
+    "cancel",
+    "canceled",
+)
 
 #: The strings that VTEX's reference lists for a filter. It accepts any other without a word, and never fires it.
 FEED_FILTER_STATES = frozenset(
