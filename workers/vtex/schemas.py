@@ -101,7 +101,9 @@ class Order:
         """When a cancellation was last asked for; "" if it never was, or if VTEX does not say when."""
         if "cancellationrequestdate" not in self.text.lower():
             return ""  # nearly always; to parse the document costs more
-        return max(map(_instant, (request.at for request in self.details().cancellation_requests)), default="")
+        return max(
+            map(_instant, (request.at for request in self.details().cancellation_requests)), default=""
+        )
 
 
 @dataclass(frozen=True, slots=True)
