@@ -17,7 +17,7 @@ import redis
 from celery import Task
 
 from workers import errors, runtime, telemetry
-from workers.dispatch import CHAIN, enqueue
+from workers.dispatch import CHAIN, enqueue, go_on
 from workers.erp.sink import Delivery
 from workers.ledger import DEAD, DOWNLOAD, START_HANDLING, Claim, Refusal
 from workers.policy import CRASH_LIMIT, Bury, Decision, Park, Pause, Retry
@@ -27,8 +27,8 @@ from workers.vtex.schemas import Order
 
 log = telemetry.get(__name__)
 
-#: Seconds after which the orders of a paused account or sink are looked at again.
-PAUSE_SECONDS = 60.0
+#: Seconds after which what met a pause is due again; the sweeper leaves it alone as long as the pause lasts.
+PAUSE_SECONDS = 1.0
 _rng = random.Random()
 
 #: What Redis being away, or a lease being lost, looks like.
@@ -120,27 +120,31 @@ def _bare(order: Order) -> str:
 
 
 class Step(Task):  # type: ignore[misc]
-    """A Celery task for one step of an order. Arguments: ``account`` and ``order_id``, by keyword."""
+    """A Celery task for one step of an order. Arguments: ``account`` and ``order_id``, by keyword.
+
+    ``trial`` names a paused scope: the step is done nevertheless, and shows whether the pause may end.
+    """
 
     abstract = True
     step = ""
     max_retries = None  # the policy's horizon decides
     typing = False  # callers send account and order_id; the body gets a Work
 
-    def __call__(self, *, account: str, order_id: str) -> None:
+    def __call__(self, *, account: str, order_id: str, trial: str = "") -> None:
         link = runtime.current().link(account)
         with telemetry.bind(account=account, order_id=order_id, step=self.step, task_id=self.request.id):
             try:
-                self._work(link, order_id)
+                self._work(link, order_id, trial)
             except BROKER_TROUBLE as error:
                 # nothing can be written down now; the lease runs out and the sweeper brings the step back
                 self._stop_chain()
                 log.warning("redis_unavailable", error=type(error).__name__)
 
-    def _work(self, link: Link, order_id: str) -> None:
-        paused = link.ledger.paused()
+    def _work(self, link: Link, order_id: str, trial: str = "") -> None:
+        paused = link.ledger.paused().keys() - {trial}
         if "vtex" in paused or ("erp" in paused and self.step == DOWNLOAD):
-            self._stop_chain()  # the record stays due: the sweeper brings it back after the pause
+            self._stop_chain()
+            link.ledger.hold(order_id)
             return
         # one token an execution: two copies of a message must not share a claim
         claim = link.ledger.claim(order_id, self.step, runtime.current().token())
@@ -163,8 +167,9 @@ class Step(Task):  # type: ignore[misc]
         except BROKER_TROUBLE:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the order must not be lost
-            self._failed(link, claim, error)
+            self._failed(link, claim, error, trial)
         else:
+            self._tried(link, trial)
             self._go(link, claim, to)
 
     def _go(self, link: Link, claim: Claim, to: To) -> None:
@@ -177,11 +182,22 @@ class Step(Task):  # type: ignore[misc]
         if step in CHAIN:
             enqueue(link.account.name, claim.order_id, step)
 
-    def _failed(self, link: Link, claim: Claim, error: Exception) -> None:
+    def _failed(self, link: Link, claim: Claim, error: Exception, trial: str) -> None:
         error = as_ours(error)
         link.trouble(error)
-        decision = link.policy.decide(error, attempt=claim.attempts, age=claim.age, rng=_rng)
+        scope = link.paused_at(error)
+        if scope:  # nothing is wrong with this order
+            decision: Decision = Pause(scope, str(error))
+        else:
+            decision = link.policy.decide(error, attempt=claim.attempts, age=claim.age, rng=_rng)
+        if trial != scope and not isinstance(error, errors.AccessDenied | errors.RateLimited):
+            self._tried(link, trial)
         self._follow(link, claim, decision, error)
+
+    def _tried(self, link: Link, trial: str) -> None:
+        """The other side answered: the pause may end."""
+        if trial and go_on(link.ledger, trial):
+            log.warning("resumed", scope=trial)
 
     def _follow(self, link: Link, claim: Claim, decision: Decision, error: Exception | None = None) -> None:
         ledger, why = link.ledger, str(error)

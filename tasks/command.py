@@ -283,7 +283,8 @@ class Command(Task):  # type: ignore[misc]
 
     def _carry(self, link: Link, book: CommandLedger, id_: str) -> None:
         if "vtex" in link.ledger.paused():
-            return  # it stays due: the sweeper brings it back after the pause
+            book.hold(id_)
+            return
         claim = book.claim(id_, runtime.current().token())
         if isinstance(claim, Refusal):
             log.debug("nothing_to_do", why=claim.why)
@@ -346,6 +347,8 @@ class Command(Task):  # type: ignore[misc]
                 # a permission for this kind of command is missing: the store's orders go on without it
                 log.error("not_permitted", why=str(error))
                 self._follow_up(work, Later.wait(str(error)))
+            case _ if scope := work.link.paused_at(error):
+                self._decided(work, Pause(scope, str(error)), str(error))
             case _:
                 work.link.trouble(error)
                 decision = work.link.policy.decide(

@@ -36,29 +36,13 @@ def poll(link: Link) -> None:
             return
         link.ledger.remember("polled", link.ledger.now())
         try:
-            if _works(link):
+            if not link.ledger.paused():
                 drain(runtime.current(), link, renew)
         except FeedNotConfigured:
             log.error("feed_not_configured", do="run: vtexorders feed configure")
         except errors.OrderLinkError as error:
             link.trouble(error)
             log.warning("feed_stopped", why=str(error))
-
-
-def _works(link: Link) -> bool:
-    """False while the account or its sink is paused; now and then it is tried whether access is back."""
-    paused = link.ledger.paused()
-    for scope, pause in paused.items():
-        if pause.get("by") or not link.ledger.once_every(f"probe:{scope}", runtime.PROBE_SECONDS):
-            return False  # what a person paused, a person resumes
-        try:
-            link.vtex.feed_config() if scope == "vtex" else link.sink.check()
-        except errors.OrderLinkError as error:
-            log.error("still_paused", scope=scope, why=str(error), since=pause["since"])
-            return False
-        link.ledger.resume(scope, ours=True)
-        log.warning("resumed", scope=scope)
-    return True
 
 
 def drain(process: Runtime, link: Link, renew: Callable[[], object]) -> int:

@@ -14,6 +14,7 @@ from workers import errors, intake, runtime, telemetry
 from workers.app import HANDLING, ORDERS, app
 from workers.dispatch import enqueue
 from workers.erp.sink import Forgetful
+from workers.ledger import DOWNLOAD
 from workers.outcome import report
 from workers.reconcile import LOOK_BACK, close_gap
 from workers.runtime import Link
@@ -88,6 +89,8 @@ def tell(link: Link) -> None:
             link.trouble(error)
             return
         except errors.Retryable as error:
+            if link.paused_at(error):
+                return
             late = record and record.ended and link.ledger.now() - record.ended > link.policy.horizon
             log.log(ERROR if late else WARNING, "not_told", command=command, why=str(error))
             if not late:
@@ -100,7 +103,8 @@ def tell(link: Link) -> None:
 def _sweep(link: Link, renew: Callable[[], object]) -> None:
     total = 0
     backlog = _queues_hold_all(link)
-    while found := link.ledger.due(backlog=backlog):
+    paused = DOWNLOAD if "erp" in link.ledger.paused() else ""
+    while found := link.ledger.due(backlog=backlog, paused=paused):
         for order_id, step in found:
             enqueue(link.account.name, order_id, step)
         total += len(found)

@@ -27,6 +27,8 @@ assert policy.LONGEST_COUNTDOWN <= VISIBILITY_TIMEOUT / 3  # noqa: S101 - a long
 
 #: Seconds between two looks at the buffer of commits.
 ACK_SECONDS = 1.0
+#: Seconds between two looks at whether a pause may end.
+PAUSE_LOOK_SECONDS = 1.0
 #: Seconds between two looks at what the ERP is still to be told.
 TELL_SECONDS = 5.0
 #: Seconds between two looks for personal data that is to be erased.
@@ -35,7 +37,7 @@ EXPIRE_SECONDS = 3600.0
 app = Celery(
     "vtexorders",
     events="workers.events:Events",
-    include=["tasks.feed", "tasks.orders", "tasks.commands", "tasks.upkeep"],
+    include=["tasks.feed", "tasks.orders", "tasks.commands", "tasks.upkeep", "tasks.probe"],
 )
 
 
@@ -108,6 +110,7 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "feed.poll": settings.feed_poll,
         "orders.ack": ACK_SECONDS,
         "upkeep.sweep": settings.sweep,
+        "upkeep.probe": PAUSE_LOOK_SECONDS,
         "upkeep.reconcile": settings.reconcile,
         "orders.tell": TELL_SECONDS,
         "upkeep.expire": EXPIRE_SECONDS,

@@ -34,6 +34,8 @@ OLD_EVENT = 3600
 CLOCK_DIFFERENCE = 30
 #: How full Redis may be before it is worth a look.
 FULL = 0.8
+#: What ends a pause that no person made, by its kind.
+_TRIED = {"access": "it is tried again once a minute", "breaker": "it is tried again every few seconds"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,7 @@ def check_work(client: redis.Redis, ledger: Ledger, settings: Settings) -> Itera
             "look",
             "pause",
             f"{'the store' if scope == 'vtex' else 'the ERP'} was paused by {who}: {pause['why']}",
-            "run: vtexorders resume" if pause.get("by") else "it is tried again once a minute",
+            "run: vtexorders resume" if pause.get("by") else _TRIED[pause.get("kind", "access")],
         )
     odd = len(ledger.oddities())
     if odd:

@@ -168,6 +168,10 @@ class CommandLedger:
         )
         return answer[0] == "deferred", answer[1] if len(answer) > 1 else ""
 
+    def hold(self, id_: str) -> None:
+        """A message came in a pause and is dropped: the command is due as soon as the sweeper may go on."""
+        self._redis.zadd(self._key("cdue"), {id_: 0}, xx=True)
+
     def due(self, limit: int = 500) -> list[tuple[str, str, str]]:
         """(id, kind, order id) of what must be enqueued again."""
         found = self._move("command_due", limit, self.ledger.patience)

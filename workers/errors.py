@@ -32,7 +32,12 @@ class OrderLinkError(Exception):
 
 
 class Retryable(OrderLinkError):
-    """Try again later; ``after`` is how many seconds the other side asked us to wait, if it did."""
+    """Try again later; ``after`` is how many seconds the other side asked us to wait, if it did.
+
+    ``scope`` is whose trouble it is: ``vtex``, or ``erp``.
+    """
+
+    scope = "vtex"
 
     def __init__(
         self,
@@ -63,9 +68,7 @@ class OutcomeUnknown(Retryable):
 
 
 class AccessDenied(Retryable):
-    """401 or 403: wrong credentials or a missing permission. ``scope`` is what pauses: ``vtex`` or ``erp``."""
-
-    scope = "vtex"
+    """401 or 403: wrong credentials or a missing permission. Its ``scope`` pauses."""
 
 
 class SinkDenied(AccessDenied):

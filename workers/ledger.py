@@ -229,12 +229,24 @@ class Ledger:
             self.move("defer", claim.order_id, claim.token, how, delay, self.patience, line(why), int(counts))
         )
 
-    def due(self, limit: int = 500, *, backlog: bool = False) -> list[tuple[str, str]]:
-        """(order id, step) of what must be enqueued again; ``backlog``: the queues still hold all that is open."""
+    def due(self, limit: int = 500, *, backlog: bool = False, paused: str = "") -> list[tuple[str, str]]:
+        """(order id, step) of what must be enqueued again.
+
+        ``backlog``: the queues still hold all that is open. ``paused``: a step that nobody may work at now.
+        """
         while True:
-            looked, *found = self.move("due", limit, self.patience, int(backlog))
+            looked, *found = self.move("due", limit, self.patience, int(backlog), paused)
             if found or looked < limit:  # a lot that needs nothing does not hide what comes after it
                 return list(zip(found[::2], found[1::2], strict=True))
+
+    def hold(self, order_id: str) -> None:
+        """A message came in a pause and is dropped: the step is due as soon as the sweeper may go on."""
+        self.redis.zadd(self.key("due"), {order_id: 0}, xx=True)
+
+    def candidate(self, scope: str) -> tuple[str, str] | None:
+        """(order id, step) of some order that waits, to try with it whether VTEX or the ERP is there again."""
+        found = self.move("candidate", DOWNLOAD if scope == "erp" else "")
+        return (found[0], found[1]) if found else None
 
     # --- for operators ------------------------------------------------------------------------------------
 
@@ -309,6 +321,11 @@ class Ledger:
         """Start or lengthen the pause after a 429; returns its seconds."""
         return float(self.move("cool", "" if asked is None else asked, default, longest))
 
+    def move_breaker(self, scope: str, calls: int, failed: int, window: float) -> tuple[int, int]:
+        """Add to the calls of the last ``window`` seconds: (calls, how many of them failed)."""
+        calls, failed = self.move("breaker", scope, calls, failed, window)
+        return calls, failed
+
     # --- for people, and for the pace of the feed -----------------------------------------------------------
 
     def counts(self) -> Counts:
@@ -369,22 +386,46 @@ class Ledger:
 
     # --- pauses and leases ----------------------------------------------------------------------------------
 
-    def pause(self, scope: str, why: str, by: str = "") -> bool:
+    def pause(
+        self, scope: str, why: str, by: str = "", *, kind: Literal["access", "breaker"] = "access"
+    ) -> bool:
         """Stop the account's (``vtex``) or the sink's (``erp``) work. True when it was not paused before.
 
-        Without ``by`` it was our own doing and ends by itself; with a person's name only that person ends it.
+        Without ``by`` it was our own doing and ends by itself; with a person's name only a person ends it.
+        ``kind`` is why we did it: they do not let us in, or nobody is there.
         """
-        said = json.dumps({"why": line(why), "since": self.now(), "by": by})
+        said = json.dumps({"why": line(why), "since": self.now(), "by": by, "kind": kind})
         return bool(self.redis.set(self.key(f"paused:{scope}"), said, nx=not by))
 
     def paused(self) -> dict[str, dict[str, Any]]:
-        """``{"vtex": {"why", "since", "by"}, "erp": ...}`` for what is paused."""
+        """``{"vtex": {"why", "since", "by", "kind"}, "erp": ...}`` for what is paused."""
         said = cast("list[str | None]", self.redis.mget([self.key(f"paused:{scope}") for scope in SCOPES]))
         return {scope: json.loads(text) for scope, text in zip(SCOPES, said, strict=True) if text}
 
-    def resume(self, scope: str, *, ours: bool = False) -> bool:
-        """Go on. True when it was paused; ``ours``: only if it was our own doing, and no person's."""
-        return bool(self.move("resume", scope, int(ours)))
+    def resume(self, scope: str, by: str = "") -> bool:
+        """Go on. True when it was paused. Without ``by`` only what was our own doing, and no person's.
+
+        Who resumed what is kept (:meth:`resumed`).
+        """
+        said = self.move("resume", scope, int(not by))
+        if said and by:
+            entry = {"scope": scope, "by": by, "at": self.now(), "paused": json.loads(said)}
+            with self.redis.pipeline() as pipe:
+                pipe.lpush(self.key("resumed"), json.dumps(entry))
+                pipe.ltrim(self.key("resumed"), 0, 19)
+                pipe.execute()
+        return bool(said)
+
+    def resumed(self) -> list[dict[str, Any]]:
+        """``{"scope", "by", "at", "paused"}`` of the last times that a person resumed, the newest first."""
+        return [json.loads(text) for text in cast("list[str]", self.redis.lrange(self.key("resumed"), 0, -1))]
+
+    def trials(self, scope: str) -> int:
+        """One more try of an open breaker with an order; how many that makes since it opened."""
+        with self.redis.pipeline() as pipe:
+            pipe.incr(self.key(f"trials:{scope}"))
+            pipe.expire(self.key(f"trials:{scope}"), 3600)
+            return int(pipe.execute()[0])
 
     def once_every(self, what: str, seconds: float) -> bool:
         """True for one caller in that many seconds, over all processes."""

@@ -11,6 +11,7 @@ from functools import cached_property
 import redis
 
 from workers import errors, telemetry
+from workers.breaker import Breaker, unavailable
 from workers.command_ledger import CommandLedger
 from workers.erp.sink import Delivery, Sink, SinkOptions, open_sink
 from workers.heartbeat import Heartbeat
@@ -77,6 +78,7 @@ class Link:
     sink: Sink
     policy: Policy
     settings: Settings
+    erp_breaker: Breaker
 
     @property
     def commands(self) -> CommandLedger:
@@ -84,11 +86,28 @@ class Link:
         return CommandLedger(self.ledger)
 
     def deliver(self, delivery: Delivery) -> None:
-        """Hand it to the ERP; a refusal is the ERP's and not VTEX's (:class:`~workers.errors.SinkDenied`)."""
+        """Hand it to the ERP; a failure is the ERP's and not VTEX's (its ``scope``; :class:`SinkDenied`)."""
         try:
             self.sink.deliver(delivery)
         except errors.AccessDenied as denied:
             raise errors.SinkDenied(f"the ERP refuses us: {denied}") from None
+        except errors.Retryable as failure:
+            failure.scope = "erp"
+            if unavailable(failure):
+                self.erp_breaker.failed(str(failure))
+            else:
+                self.erp_breaker.worked()
+            raise
+        except errors.Permanent:
+            self.erp_breaker.worked()
+            raise
+        self.erp_breaker.worked()
+
+    def paused_at(self, error: Exception) -> str | None:
+        """The scope that is paused, if the error only says what the pause says: nobody is there."""
+        if not isinstance(error, errors.Retryable) or not unavailable(error):
+            return None
+        return error.scope if error.scope in self.ledger.paused() else None
 
     def trouble(self, error: Exception) -> None:
         """What an error means for the whole account, whichever task met it."""
@@ -135,7 +154,14 @@ class Runtime:
         ledger = ledger_of(self.redis, settings, account.name)
         limiter = Limiter(ledger, account.requests_per_minute)
         pool = settings.worker_concurrency + IO_THREADS
-        vtex = Vtex(account, timeout=settings.http_timeout, pool=pool, pace=lambda _endpoint: limiter.wait())
+        breaker = Breaker(ledger, "vtex")
+        vtex = Vtex(
+            account,
+            timeout=settings.http_timeout,
+            pool=pool,
+            pace=lambda _endpoint: limiter.wait(),
+            observe=lambda _endpoint, status, _seconds: breaker.answered(status),
+        )
         sink = open_erp(settings, pool)
         return Link(
             account,
@@ -145,6 +171,7 @@ class Runtime:
             sink,
             Policy(horizon=settings.retry_horizon),
             settings,
+            Breaker(ledger, "erp"),
         )
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ import warnings
 import pytest
 import redis
 
-from workers import runtime, settings, telemetry
+from workers import breaker, runtime, settings, telemetry
 from workers.embedded import Embedded
 from workers.runtime import Runtime
 from workers.sandbox.config import SandboxConfig
@@ -27,7 +27,7 @@ from workers.sandbox.process import SandboxProcess
 
 DEADLINE = 60.0  # seconds; no test measures time, it only must not wait for ever
 ACCOUNT, KEY, TOKEN = "teststore", "flow-app-key", "flow-app-token"
-TICKS = ("feed.poll", "orders.ack", "upkeep.sweep")
+TICKS = ("feed.poll", "orders.ack", "upkeep.sweep", "upkeep.probe")
 #: Every test has orders of its own, so that a message of an earlier one finds nothing.
 _seeds = itertools.count(1000)
 
@@ -75,6 +75,7 @@ def _worker(_settings):
 
     import tasks.feed
     import tasks.orders
+    import tasks.probe
     import tasks.upkeep  # noqa: F401 - the worker's tasks
     from workers.app import QUEUES, app, configuration
 
@@ -217,6 +218,7 @@ def flow(_worker, _settings, fresh_redis, tmp_path, monkeypatch):
     from tasks import base, orders
 
     monkeypatch.setattr(runtime, "PROBE_SECONDS", 0.4)
+    monkeypatch.setattr(breaker, "PROBE_SECONDS", 0.4)
     monkeypatch.setattr(base, "PAUSE_SECONDS", 0.4)
     monkeypatch.setattr(orders, "COMMIT_AGAIN_SECONDS", 0.2)
     log = io.StringIO()

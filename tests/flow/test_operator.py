@@ -106,8 +106,8 @@ def test_a_restart_does_not_end_what_a_person_paused(flow):
     first_look(run.process.settings)
     assert run.ledger.paused()["vtex"]["by"] == "maria"
     assert set(run.ledger.paused()) == {"vtex"}
-    assert not run.ledger.resume("vtex", ours=True)
-    assert run.ledger.resume("vtex")
+    assert not run.ledger.resume("vtex")
+    assert run.ledger.resume("vtex", "joana")
 
 
 def test_what_is_not_ours_is_not_taken_in_again_and_again(flow):
@@ -138,7 +138,7 @@ def test_what_a_person_paused_stays_paused_until_a_person_resumes_it(flow):
         run.tick()
         run.idle()
     assert run.calls("/api/") == []
-    assert run.ledger.resume("vtex")
+    assert run.ledger.resume("vtex", "joana")
     run.settled(events=2)
     assert len(run.rows()) == 2
 

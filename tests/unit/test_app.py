@@ -12,6 +12,7 @@ from packaging.version import Version
 
 import tasks.feed
 import tasks.orders
+import tasks.probe
 import tasks.upkeep
 from workers import app as module
 from workers import policy

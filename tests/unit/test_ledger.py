@@ -808,16 +808,56 @@ def test_a_pause_is_told_once_and_keeps_its_first_reason(ledger, clock):
     since = clock.now
     clock.advance(5)
     assert not ledger.pause("vtex", "401 once more")
-    assert ledger.paused() == {"vtex": {"why": "401 / get order", "since": since, "by": ""}}
+    assert ledger.paused() == {"vtex": {"why": "401 / get order", "since": since, "by": "", "kind": "access"}}
     assert ledger.pause("vtex", "stock-taking", by="maria")
     assert ledger.paused()["vtex"]["by"] == "maria"
     assert not ledger.pause("vtex", "401 again")
     assert ledger.paused()["vtex"]["why"] == "stock-taking"
     assert ledger.pause("erp", "no table")
     assert set(ledger.paused()) == {"vtex", "erp"}
-    assert ledger.resume("vtex")
-    assert not ledger.resume("vtex")
+    assert not ledger.resume("vtex"), "what a person paused, a person resumes"
+    assert ledger.resume("vtex", "joana")
+    assert not ledger.resume("vtex", "joana")
     assert set(ledger.paused()) == {"erp"}
+    assert ledger.resume("erp")
+    (kept,) = ledger.resumed()
+    assert (kept["scope"], kept["by"], kept["at"]) == ("vtex", "joana", clock.now)
+    assert (kept["paused"]["by"], kept["paused"]["why"]) == ("maria", "stock-taking")
+
+
+def test_what_waits_for_a_paused_step_is_due_at_its_end_and_hides_nothing_meanwhile(ledger, clock):
+    ledger.observe([event(f"o-{n}") for n in range(4)])
+    handled = ledger.claim("o-0", DOWNLOAD, "t0")
+    ledger.advance(handled, START_HANDLING, "delivered")
+    clock.advance(ledger.patience + 1)
+    assert ledger.due(limit=1, paused=DOWNLOAD) == [("o-0", START_HANDLING)]
+    assert ledger.due(paused=DOWNLOAD) == []
+    clock.advance(1.1)
+    assert sorted(ledger.due()) == [(f"o-{n}", DOWNLOAD) for n in (1, 2, 3)]
+
+
+def test_a_message_that_is_dropped_in_a_pause_is_due_at_once(ledger):
+    ledger.observe([event("o-1"), event("o-2")])
+    assert ledger.due() == []
+    ledger.hold("o-1")
+    ledger.hold("unknown")
+    assert ledger.due() == [("o-1", DOWNLOAD)]
+    claim = ledger.claim("o-2", DOWNLOAD, "t1")
+    ledger.hold("o-2")
+    assert ledger.due() == [], "somebody is at it"
+    ledger.advance(claim, ACK, "delivered")
+
+
+def test_a_candidate_is_an_order_that_waits_for_that_side(ledger):
+    assert ledger.candidate("erp") is None
+    ledger.observe([event("o-1"), event("o-2"), event("o-3")])
+    ledger.defer(ledger.claim("o-1", DOWNLOAD, "t1"), 3600, "503", park=True)
+    ledger.advance(ledger.claim("o-2", DOWNLOAD, "t2"), START_HANDLING, "delivered")
+    ledger.claim("o-3", DOWNLOAD, "t3")
+    assert ledger.candidate("erp") == ("o-1", DOWNLOAD)
+    assert isinstance(ledger.claim("o-1", DOWNLOAD, "t4"), Claim), "it need not wait for its time"
+    assert ledger.candidate("erp") is None
+    assert ledger.candidate("vtex") == ("o-2", START_HANDLING)
 
 
 def test_once_every_so_often(ledger, make_ledger, clock, on_real_server):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -46,8 +48,16 @@ def status(account: str | None, *, as_json: bool) -> None:
         f"workers  {document['workers']}" + ("" if document["workers"] else ": nobody works (vtexorders up)")
     )
     for scope, pause in document["paused"].items():
-        who = f" (by {pause['by']}; vtexorders resume)" if pause.get("by") else ""
-        click.echo(f"PAUSED   {'VTEX' if scope == 'vtex' else 'ERP'}: {pause['why']}{who}")
+        who = f"by {pause['by']}; vtexorders resume" if pause.get("by") else "it is tried again by itself"
+        click.echo(f"PAUSED   {'VTEX' if scope == 'vtex' else 'ERP'}: {pause['why']} ({who})")
+    for last in document["resumed"][:1]:
+        pause, zone = last["paused"], ZoneInfo(loaded.timezone)
+        when = datetime.fromtimestamp(last["at"], zone).strftime("%Y-%m-%d %H:%M")
+        by = pause.get("by") or "the system"
+        click.echo(
+            f"resumed  {'VTEX' if last['scope'] == 'vtex' else 'ERP'} by {last['by']} at {when}"
+            f" (was paused by {by}: {pause['why']})"
+        )
     if document["shadow"]:
         totals = document["totals"]
         click.echo("SHADOW   nothing is changed at VTEX; without it, so far:")
@@ -77,6 +87,7 @@ def _status(loaded: Settings, ledger: Ledger) -> dict[str, Any]:
         "feed": _feed(loaded, loaded.account(ledger.account)),
         "uncommitted": ledger.waiting_acks(),
         "paused": ledger.paused(),
+        "resumed": ledger.resumed(),
         "shadow": loaded.shadow,
         "workers": len(heartbeat.living(ledger.redis)),
         "totals": ledger.stats(),

@@ -124,13 +124,19 @@ def pause(account: str | None, why: str, *, erp: bool) -> None:
 
 @click.command()
 @account_option
-def resume(account: str | None) -> None:
-    """Go on with everything that is paused."""
+@click.option("--erp", "only", flag_value="erp", help="Only the deliveries to the ERP.")
+@click.option("--vtex", "only", flag_value="vtex", help="Only the work at VTEX.")
+def resume(account: str | None, only: str | None) -> None:
+    """Go on with what is paused, everything or one of the two."""
     with the_ledger(account) as ledger:
+        from workers.dispatch import go_on
         from workers.ledger import SCOPES
 
-        resumed = [scope for scope in SCOPES if ledger.resume(scope)]
-        click.echo(f"{ledger.account} goes on." if resumed else f"{ledger.account} was not paused.")
+        resumed = [scope for scope in SCOPES if only in (None, scope) and go_on(ledger, scope, me(None))]
+        what = f"The ERP of {ledger.account}" if only == "erp" else ledger.account
+        click.echo(f"{what} goes on." if resumed else f"{what} was not paused.")
+        for scope in ledger.paused():
+            click.echo(f"Still paused: {'VTEX' if scope == 'vtex' else 'the ERP'}.")
 
 
 @click.command()

@@ -81,7 +81,7 @@ def first_look(loaded: Settings) -> None:
             except errors.OrderLinkError as error:
                 click.echo(f"Store {name}: VTEX does not answer well ({error}); it is tried again.", err=True)
             else:
-                link.ledger.resume("vtex", ours=True)
+                link.ledger.resume("vtex")
                 if config is None:
                     click.echo(
                         f"Store {name}: VTEX has no feed for this key yet, so no order will come.\n"
@@ -101,7 +101,7 @@ def first_look(loaded: Settings) -> None:
                     link.ledger.pause("erp", str(error))
                 click.echo(f"ERP: {error}.\n  Orders wait in VTEX's feed until that works.", err=True)
             else:
-                link.ledger.resume("erp", ours=True)
+                link.ledger.resume("erp")
     finally:
         runtime.close()
 

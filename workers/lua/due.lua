@@ -1,6 +1,7 @@
--- What should be looked at by now. ARGV: how many at most, patience, do the queues still hold it all (1/0)
+-- What should be looked at by now. ARGV: how many at most, patience, do the queues still hold it all (1/0),
+--       a step that is paused ('' = none)
 -- Returns {how many were looked at, order id, step, order id, step ...}: each must be enqueued again.
-local limit, patience, backlog = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
+local limit, patience, backlog, paused = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4]
 local ids = redis.call('ZRANGEBYSCORE', DUE, '-inf', seconds(now), 'LIMIT', 0, limit)
 local found = {#ids}
 for _, id in ipairs(ids) do
@@ -10,6 +11,8 @@ for _, id in ipairs(ids) do
     if not rec.state then redis.call('ZREM', DUE, id) else redis.call('ZADD', DUE, seconds(now + patience), id) end
   elseif rec.claim and tonumber(rec['until']) > now then
     redis.call('ZADD', DUE, rec['until'], id)
+  elseif rec.step == paused then
+    redis.call('ZADD', DUE, seconds(now + 1), id) -- ready for the end of the pause, and in nobody's way until then
   else
     local waits_in_queue = rec.state == 'open' and not rec.claim and backlog
     -- what only seems to wait in a queue is looked at again soon: the queue may have died with its worker
