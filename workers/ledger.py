@@ -105,7 +105,9 @@ class Ledger:
     """One account's records. ``lease``, ``patience`` and ``tombstone`` are seconds.
 
     ``patience`` is how long an enqueued step may wait before it is suspected to be lost; ``tombstone`` how long a
-    finished order is remembered (VTEX keeps feed events up to 14 days).
+    finished order is remembered (VTEX keeps feed events up to 14 days). ``held`` is the age at which the feed's
+    events of an order that still fails are committed when it is parked: after a few redeliveries. From then on
+    the ledger answers for it, and reconciliation if the ledger is lost.
     """
 
     def __init__(
@@ -117,12 +119,14 @@ class Ledger:
         lease: float = 30.0,
         patience: float = 60.0,
         tombstone: int = 16 * 86400,
+        held: float = 1800.0,
     ) -> None:
         self.redis = client
         self.account = account
         self.lease = lease
         self.patience = patience
         self.tombstone = tombstone
+        self.held = held
         # what a trial run believes to have done must never be taken for done
         self._prefix = f"vo:shadow:{shadow}:{account}:" if shadow else f"vo:{account}:"
         common = (_LUA / "common.lua").read_text()
@@ -226,7 +230,17 @@ class Ledger:
         """Try the step again after ``delay`` seconds: by a message of the caller's, or (park) by the sweeper."""
         how = "park" if park else "retry"
         return bool(
-            self.move("defer", claim.order_id, claim.token, how, delay, self.patience, line(why), int(counts))
+            self.move(
+                "defer",
+                claim.order_id,
+                claim.token,
+                how,
+                delay,
+                self.patience,
+                line(why),
+                int(counts),
+                self.held,
+            )
         )
 
     def due(self, limit: int = 500, *, backlog: bool = False, paused: str = "") -> list[tuple[str, str]]:

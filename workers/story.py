@@ -26,6 +26,7 @@ _WORDS = {
     "redeliver": "to be given to the ERP once more: {}",
     "retry": "did not work: {}",
     "park": "did not work, waiting longer: {}",
+    "ours": "it fails for long: its events are taken out of VTEX's feed, and it is tried from here",
     "crash": "the worker that was at the {} step died or stalled",
     "stall": "the {} step took so long that it was begun anew",
     "swept": "its message was lost; the {} step was sent again",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import redis
 
@@ -211,6 +213,53 @@ def test_a_cancellation_reaches_the_erp_though_nobody_remembers_its_order(flow, 
     store.settled(events=2)
     assert store.rows() == [(order, state)]
     assert store.told() == [f"order.{state.replace('-', '_')}"]
+
+
+# --- orders that fail for long --------------------------------------------------------------------------------
+
+
+@pytest.mark.promise("P1", "P3", "P6")
+def test_orders_that_fail_for_long_hold_nothing_back_and_are_found_again(flow, monkeypatch):
+    """Durably parked, their events are committed; and when the ledger is lost as well, VTEX's list names them."""
+    from tasks import base, feed
+    from workers import errors
+    from workers.policy import Policy
+
+    class Longest:
+        def uniform(self, _low, high):
+            return high
+
+    store = flow(visibility_timeout=2.0)
+    monkeypatch.setattr(base, "_rng", Longest())
+    monkeypatch.setattr(feed, "FIRST_CAPACITY", 3)
+    store.link.policy = Policy(base=100.0)  # long waits: parked at once
+    store.ledger.held = 1.0
+    bad = set(store.vtex.create(count=6))
+    read, broken = store.link.vtex.get_order, True
+
+    def spoilt(order_id):
+        if broken and order_id in bad:
+            raise errors.Unavailable("get order: VTEX answered 500")
+        return read(order_id)
+
+    monkeypatch.setattr(store.link.vtex, "get_order", spoilt)
+    store.until(lambda: store.ledger.counts().parked == 6, "all of them parked")
+    good = set(store.vtex.create(count=6))
+    store.until(lambda: {row for row, _ in store.rows()} == good, "the good ones")
+    for order in bad:  # their time comes, and they fail once more
+        store.redis.hset(store.ledger.key(f"o:{order}"), "born", store.ledger.now() - 2)
+        assert store.ledger.reopen(order, "replay", "a test") == "open"
+    store.until(lambda: store.vtex.audit()["events_pending"] == 0, "an empty feed")
+    assert store.ledger.counts().parked == 6
+
+    broken = False
+    store.redis.flushall()
+    store.link.settings = dataclasses.replace(store.link.settings, reconcile_min_age=0.0)
+    monkeypatch.setattr(store.process, "settings", store.link.settings)
+    ticks = ("feed.poll", "orders.ack", "upkeep.sweep", "upkeep.reconcile")
+    store.until(lambda: {row for row, _ in store.rows()} == good | bad, "all of them", ticks=ticks)
+    audit = store.settled()
+    assert (audit["start_handling_effects"], audit["start_handling_more_than_once"]) == (12, 0)
 
 
 # --- a worker ----------------------------------------------------------------------------------------------

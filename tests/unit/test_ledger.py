@@ -998,3 +998,43 @@ def test_what_was_erased_is_known_and_nothing_more(ledger):
     claim = ledger.claim("o-1", "download", "t2")
     assert claim.forgotten
     assert claim.erp == "has"
+
+
+# --- orders that fail for long -------------------------------------------------------------------------------
+
+
+def test_the_events_of_an_order_that_fails_for_long_are_committed_once_it_is_parked(ledger, clock):
+    first = event()
+    observe(ledger, first)
+    clock.advance(ledger.held - 1)
+    ledger.defer(claim(ledger), 60, "503", park=True)
+    assert commit(ledger) == [], "not yet: it is younger than a few redeliveries"
+    clock.advance(61)
+    ledger.defer(claim(ledger), 1, "503", park=False)
+    assert commit(ledger) == [], "not while its next try is only a message"
+    clock.advance(2)
+    ledger.defer(claim(ledger), 300, "503", park=True)
+    assert commit(ledger) == [first.handle]
+    assert ledger.counts() == Counts(parked=1)
+
+    again = event(id=first.event_id)
+    assert observe(ledger, again) == ["known"]
+    assert commit(ledger) == [again.handle], "a redelivery holds nothing back"
+
+    news = event(state=CANCELED, second=9)
+    assert observe(ledger, news) == ["known"]
+    assert commit(ledger) == [], "what is new waits for the look that it causes"
+    deliver(ledger, second=9)
+    late = event(id=first.event_id)
+    assert observe(ledger, late) == ["known"]
+    assert commit(ledger) == [], "it goes on, so its events wait for the end again"
+    handle(ledger)
+    assert set(commit(ledger)) == {news.handle, late.handle}
+    assert ledger.counts() == Counts(done=1)
+
+
+def test_an_order_that_waits_for_a_pause_to_end_keeps_its_events(ledger, clock):
+    observe(ledger, event())
+    clock.advance(ledger.held + 1)
+    ledger.defer(claim(ledger), 60, "401", park=True, counts=False)
+    assert commit(ledger) == []

@@ -13,7 +13,7 @@ if rec.claim ~= token then
   return 'lost'
 end
 
-redis.call('HDEL', key, 'claim', 'until', 'after', 'error')
+redis.call('HDEL', key, 'claim', 'until', 'after', 'error', 'ours')
 for i = 8, #ARGV, 2 do -- a dead order's own 'error' is one of these fields
   redis.call('HSET', key, ARGV[i], ARGV[i + 1])
   if ARGV[i] == 'at' or ARGV[i] == 'erp' then rec[ARGV[i]] = ARGV[i + 1] end

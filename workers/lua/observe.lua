@@ -6,7 +6,7 @@
 local id, handle, event, hint, at, means = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local patience = tonumber(ARGV[7])
 local key = order_key(id)
-local rec = read(key, 'v', 'state', 'step', 'seen', 'at', 'news', 'erp', 'told', 'claim', 'again')
+local rec = read(key, 'v', 'state', 'step', 'seen', 'at', 'news', 'erp', 'told', 'claim', 'again', 'ours')
 count('events')
 redis.call('SET', P .. 'began', seconds(now), 'NX') -- what was before, this ledger cannot know
 
@@ -34,7 +34,10 @@ local stale = repeated or covers(rec.at, at) or (means == 'handled' and rec.told
 
 local working = (rec.state == 'open' or rec.state == 'parked') and rec.step ~= 'ack'
 if working then
-  if handle ~= '' then redis.call('SADD', handles_key(id), handle) end
+  if handle ~= '' then
+    -- of an order that fails for long, only what is news waits for the next look
+    if rec.ours and stale then release_handles(key, id, handle) else redis.call('SADD', handles_key(id), handle) end
+  end
   local looked = rec.step ~= 'download' or rec.claim
   if looked and not stale then
     -- what we work with may be older than this event: look once more at the end
