@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,60 +13,7 @@ from workers.cli.operate import dry_run_option, me, since_option
 from workers.cli.setting_up import account_option, json_option, the_ledger
 
 if TYPE_CHECKING:
-    from workers.command_ledger import CommandLedger
-    from workers.ledger import Ledger
-
-_WHY_NOT = {
-    "unknown": "not known here",
-    "newer": "written by a newer version of this program",
-    "busy": "in progress already",
-    "finished": "nothing went wrong with it",
-    "never": "the ERP was never given it",
-    "dead": "dead: replay it instead",
-    "void": "it cannot be carried as it is: send a better one",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Both:
-    """The two ledgers of a store: an id may be an order's or a command's."""
-
-    orders: Ledger
-    commands: CommandLedger
-
-    @classmethod
-    def of(cls, ledger: Ledger) -> _Both:
-        from workers.command_ledger import CommandLedger
-
-        return cls(ledger, CommandLedger(ledger))
-
-    def state(self, id_: str) -> str | None:
-        """open, parked, done, ignored, refused, dead; None for neither an order nor a command."""
-        record = self.orders.record(id_) or self.commands.record(id_)
-        return record.state if record else None
-
-    def replay(self, id_: str, who: str) -> str:
-        """Open it again and enqueue it; ``open``, or why not."""
-        from workers import dispatch, intake
-
-        answer = self.orders.reopen(id_, "replay", who)
-        if answer == "open":
-            record = self.orders.record(id_)
-            dispatch.enqueue(self.orders.account, id_, (record and record.step) or "download")
-        elif answer == "unknown" and (command := self.commands.record(id_)):
-            answer = self.commands.reopen(id_, who)
-            if answer == "open":
-                intake.enqueue(self.orders.account, id_, command.kind, command.order_id)
-        return answer
-
-    def redeliver(self, id_: str, who: str) -> str:
-        """Open a delivered order again and enqueue it; ``open``, or why not."""
-        from workers import dispatch
-
-        answer = self.orders.reopen(id_, "redeliver", who)
-        if answer == "open":
-            dispatch.enqueue(self.orders.account, id_)
-        return answer
+    from workers.books import Books
 
 
 @click.command()
@@ -75,16 +21,16 @@ class _Both:
 @json_option
 def dead(account: str | None, *, as_json: bool) -> None:
     """List the orders and commands that were given up, and why."""
+    from workers import documents
+    from workers.books import Books
+
     with the_ledger(account) as ledger:
-        both = _Both.of(ledger)
+        book = Books.of(ledger).commands
         orders = [order for id_ in ledger.dead(100_000) if (order := ledger.record(id_))]
-        commands = [command for id_ in both.commands.dead(100_000) if (command := both.commands.record(id_))]
+        commands = [command for id_ in book.dead(100_000) if (command := book.record(id_))]
     if as_json:
-        rows = [{"orderId": r.order_id, "why": r.error, "status": r.status, "erp": r.erp} for r in orders]
-        asked = [
-            {"id": r.id, "command": r.kind, "orderId": r.order_id, "why": r.outcome.get("why")}
-            for r in commands
-        ]
+        rows = [documents.order_row(order) for order in orders]
+        asked = [documents.command_row(command) for command in commands]
         click.echo(json.dumps({"orders": rows, "commands": asked}, ensure_ascii=False))
         return
     for order in orders:
@@ -117,8 +63,10 @@ def _choosing(all_of_what: str) -> Callable[[Callable[..., None]], click.Command
 def replay(account: str | None, ids: tuple[str, ...], since: datetime | None, **how: Any) -> None:
     """Try dead orders and commands again (or parked ones now). VTEX is looked at first."""
     _one_choice(ids, how["everything"], since)
+    from workers.books import Books
+
     with the_ledger(account) as ledger:
-        both = _Both.of(ledger)
+        both = Books.of(ledger)
         after = since.timestamp() if since else 0.0
         chosen = ids or (*ledger.dead_since(after), *both.commands.dead_since(after))
         _each(both, chosen, "replay", me(how["why"]), dry_run=how["dry_run"])
@@ -131,9 +79,11 @@ def redeliver(account: str | None, ids: tuple[str, ...], since: datetime | None,
     They come under the same keys, with a mark that they are repeated.
     """
     _one_choice(ids, how["everything"], since)
+    from workers.books import Books
+
     with the_ledger(account) as ledger:
         chosen = ids or ledger.delivered_since(since.timestamp() if since else 0)
-        _each(_Both.of(ledger), chosen, "redeliver", me(how["why"]), dry_run=how["dry_run"])
+        _each(Books.of(ledger), chosen, "redeliver", me(how["why"]), dry_run=how["dry_run"])
 
 
 def _one_choice(ids: tuple[str, ...], everything: bool, since: datetime | None) -> None:
@@ -141,7 +91,7 @@ def _one_choice(ids: tuple[str, ...], everything: bool, since: datetime | None) 
         raise click.UsageError("name some, or --since WHEN, or --all")
 
 
-def _each(both: _Both, ids: Iterable[str], how: str, who: str, *, dry_run: bool) -> None:
+def _each(both: Books, ids: Iterable[str], how: str, who: str, *, dry_run: bool) -> None:
     """Do it to each, and say what was not done; exit 1 if that was the case for one."""
     ids = list(dict.fromkeys(ids))
     if dry_run:
@@ -150,6 +100,7 @@ def _each(both: _Both, ids: Iterable[str], how: str, who: str, *, dry_run: bool)
         click.echo(f"{len(ids)} in all. Nothing was done.")
         return
     from workers.app import app
+    from workers.books import WHY_NOT
 
     refused = 0
     try:
@@ -157,7 +108,7 @@ def _each(both: _Both, ids: Iterable[str], how: str, who: str, *, dry_run: bool)
             answer = both.replay(id_, who) if how == "replay" else both.redeliver(id_, who)
             if answer != "open":
                 refused += 1
-                click.echo(f"{id_}: {_WHY_NOT[answer]}", err=True)
+                click.echo(f"{id_}: {WHY_NOT[answer]}", err=True)
     finally:
         app.close()
     click.echo(f"{len(ids) - refused} on their way. Watch: vtexorders status")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -90,6 +89,7 @@ def change(order_id: str, file: IO[str], account: str | None, key: str | None, s
 @json_option
 def show(id_: str, account: str | None, *, as_json: bool) -> None:
     """Tell how a command ended, or what it waits for."""
+    from workers import documents
     from workers.command_ledger import CommandLedger
 
     with the_ledger(account) as ledger:
@@ -97,10 +97,7 @@ def show(id_: str, account: str | None, *, as_json: bool) -> None:
     if record is None:
         raise click.ClickException(f"command {id_} is not known here")
     if as_json:
-        document = asdict(record)
-        del document["payload"]  # it may hold personal data, and its sender has it
-        document["timeline"] = [{"at": e.at, "what": e.code, "detail": e.detail} for e in record.timeline]
-        click.echo(json.dumps(document, ensure_ascii=False))
+        click.echo(json.dumps(documents.command(record), ensure_ascii=False))
     else:
         click.echo(_sentence(record, now))
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from workers.cli.setting_up import account_option, json_option, opened
-from workers.story import next_thing, sentences
+from workers.story import sentences
 
 if TYPE_CHECKING:
     from workers.ledger import Ledger, Record
@@ -116,7 +116,7 @@ def _feed(loaded: Settings, account: Account) -> dict[str, Any]:
 @json_option
 def order(order_id: str, account: str | None, *, as_json: bool) -> None:
     """Tell the story of one order, what the ERP asked for, and what happens next."""
-    from workers import command_story
+    from workers import command_story, documents
     from workers.command_ledger import CommandLedger
 
     with opened(account) as (loaded, ledger):
@@ -126,28 +126,14 @@ def order(order_id: str, account: str | None, *, as_json: bool) -> None:
         raise click.ClickException(
             f"order {order_id} is not known here: its event has not been read yet, or it ended long ago"
         )
-    upcoming = next_thing(record, now, paused) if record else "nothing: its feed event has not been seen here"
     if as_json:
-        document: dict[str, Any] = {"order_id": order_id, "state": None, "timeline": []}
-        if record:
-            story = [{"at": one.at, "what": one.code, "detail": one.detail} for one in record.timeline]
-            document = asdict(record) | {"timeline": story}
-        commands = [
-            {
-                "id": one.id,
-                "command": one.kind,
-                "state": one.state,
-                "outcome": one.outcome,
-                "error": one.error,
-            }
-            for one in asked
-        ]
-        click.echo(json.dumps(document | {"commands": commands, "next": upcoming}, ensure_ascii=False))
+        document = documents.order(order_id, record, asked, now=now, paused=paused)
+        click.echo(json.dumps(document, ensure_ascii=False))
         return
     _tell(order_id, record, loaded.timezone)
     for line in command_story.sentences(asked, loaded.timezone):
         click.echo(f"  {line}")
-    click.echo(f"\nNext: {upcoming}")
+    click.echo(f"\nNext: {documents.upcoming(record, now, paused)}")
 
 
 def _tell(order_id: str, record: Record | None, zone: str) -> None:

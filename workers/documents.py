@@ -1,0 +1,74 @@
+"""What is known of an order or a command as a JSON document: the same from the console and over HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from workers.story import next_thing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from workers.command_ledger import CommandRecord
+    from workers.ledger import Record, TimelineEntry
+
+
+def order(
+    order_id: str,
+    record: Record | None,
+    asked: Iterable[CommandRecord],
+    *,
+    now: float,
+    paused: Mapping[str, dict[str, Any]],
+) -> dict[str, Any]:
+    """One order: its state, its story, what the ERP asked for, and what comes next."""
+    document: dict[str, Any] = {"order_id": order_id, "state": None, "timeline": []}
+    if record:
+        document = asdict(record) | {"timeline": _story(record.timeline)}
+    commands = [
+        {"id": one.id, "command": one.kind, "state": one.state, "outcome": one.outcome, "error": one.error}
+        for one in asked
+    ]
+    return document | {"commands": commands, "next": upcoming(record, now, paused)}
+
+
+def upcoming(record: Record | None, now: float, paused: Mapping[str, dict[str, Any]]) -> str:
+    """What happens next to an order, in words."""
+    return (
+        next_thing(record, now, dict(paused)) if record else "nothing: its feed event has not been seen here"
+    )
+
+
+def command(record: CommandRecord) -> dict[str, Any]:
+    """One command, without its payload: that may hold personal data, and its sender has it."""
+    document = asdict(record)
+    del document["payload"]
+    return document | {"timeline": _story(record.timeline)}
+
+
+def order_row(record: Record) -> dict[str, Any]:
+    """An order in a list."""
+    return {
+        "orderId": record.order_id,
+        "state": record.state,
+        "step": record.step,
+        "why": record.error,
+        "status": record.status,
+        "erp": record.erp,
+    }
+
+
+def command_row(record: CommandRecord) -> dict[str, Any]:
+    """A command in a list."""
+    return {
+        "id": record.id,
+        "command": record.kind,
+        "orderId": record.order_id,
+        "state": record.state,
+        "why": record.outcome.get("why") or record.error,
+    }
+
+
+def _story(timeline: Iterable[TimelineEntry]) -> list[dict[str, Any]]:
+    return [{"at": one.at, "what": one.code, "detail": one.detail} for one in timeline]
