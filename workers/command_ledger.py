@@ -266,6 +266,17 @@ class CommandLedger:
             self._redis.hincrby(self._key("ccounts"), DEAD, -1)
         return len(ids)
 
+    def unfinished(self) -> list[str]:
+        """The commands that are open or parked."""
+        return cast("list[str]", self._redis.zrange(self._key("cdue"), 0, -1))
+
+    def states(self, ids: Sequence[str]) -> list[str | None]:
+        """The states of many commands; None for one that is not known."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for id_ in ids:
+                pipe.hget(self._key(f"c:{id_}"), "state")
+            return cast("list[str | None]", pipe.execute())
+
     def dead_since(self, since: float) -> list[str]:
         """The commands that died since then (seconds since 1970), the oldest first."""
         return cast("list[str]", self._redis.zrangebyscore(self._key("cdead"), since, "+inf"))

@@ -296,6 +296,10 @@ class Ledger:
         """Shorten the list of deliveries to those that are remembered at all."""
         self.redis.zremrangebyscore(self.key("delivered"), "-inf", self.now() - self.tombstone)
 
+    def unfinished(self) -> list[str]:
+        """The orders that are open or parked."""
+        return cast("list[str]", self.redis.zrange(self.key("due"), 0, -1))
+
     def dead_since(self, since: float) -> list[str]:
         """The orders that died since then (seconds since 1970), the oldest first."""
         return cast("list[str]", self.redis.zrangebyscore(self.key("dead"), since, "+inf"))

@@ -32,6 +32,7 @@ T = TypeVar("T")
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _SINKS = "sqlite:///..., postgresql+psycopg://..., https://..., file:///..., python:module:factory"
 _REDIS_SCHEMES = ("redis", "rediss")
+_SHORTEST_HOOK_SECRET = 16
 
 
 class SettingsError(Exception):
@@ -124,6 +125,15 @@ class Settings:
     #: Where Flower listens; "" is this machine only, or everywhere if it asks for a password.
     flower_address: str = ""
     flower_basic_auth: Secret = field(default_factory=lambda: Secret(""))
+    web_port: int = 8080
+    #: Where the front door listens; "" is every address: nobody gets in without a token.
+    web_address: str = ""
+    #: As they are written, see :mod:`workers.web.tokens`.
+    web_tokens: Secret = field(default_factory=lambda: Secret(""))
+    #: Of one token, in each process of the front door.
+    web_requests_per_minute: int = 6000
+    #: What VTEX sends with each call of its hook; without it no hook is received.
+    hook_secret: Secret = field(default_factory=lambda: Secret(""))
 
     def account(self, name: str | None = None) -> Account:
         """The account of that name, or the only one there is; ``KeyError`` tells which ones there are."""
@@ -412,6 +422,27 @@ def _user_and_password(text: str) -> Secret:
     return Secret(text)
 
 
+def _web_tokens(accounts: Iterable[str]) -> Callable[[str], Secret]:
+    def parse(text: str) -> Secret:
+        from workers.web import tokens  # noqa: PLC0415 (the front door's own: only who uses it needs it)
+
+        known = set(accounts)
+        for place, token in enumerate(tokens.parse(text), 1):
+            if token.account and token.account not in known:
+                raise ValueError(f"entry {place} is for a store that the settings do not have")
+        return Secret(text)
+
+    return parse
+
+
+def _hook_secret(text: str) -> Secret:
+    if len(_credential(text)) < _SHORTEST_HOOK_SECRET:
+        raise ValueError(
+            f"is shorter than {_SHORTEST_HOOK_SECRET} characters: openssl rand -hex 24 makes one"
+        )
+    return Secret(text)
+
+
 def _default_log_format() -> str:
     """A person at a terminal reads lines, everything else reads JSON."""
     return "console" if sys.stderr.isatty() else "json"
@@ -459,6 +490,11 @@ def load() -> Settings:
         flower_port=read.parsed("FLOWER_PORT", 5555, whole(0, 65535)),
         flower_address=read.parsed("FLOWER_ADDRESS", "", str),
         flower_basic_auth=read.parsed("FLOWER_BASIC_AUTH", Secret(""), _user_and_password),
+        web_port=read.parsed("WEB_PORT", 8080, whole(0, 65535)),
+        web_address=read.parsed("WEB_ADDRESS", "", str),
+        web_tokens=read.parsed("WEB_TOKENS", Secret(""), _web_tokens([account.name])),
+        web_requests_per_minute=read.parsed("WEB_REQUESTS_PER_MINUTE", 6000, whole(1, 6_000_000)),
+        hook_secret=read.parsed("HOOK_SECRET", Secret(""), _hook_secret),
     )
     if read.problems:
         raise SettingsError(read.problems)

@@ -56,9 +56,13 @@ def secrets_of(settings: Settings) -> set[str]:
     """Every value of the settings that must not be printed, passwords inside of addresses included."""
     from urllib.parse import unquote, urlsplit  # noqa: PLC0415 - only needed once a process
 
+    from workers.web import tokens  # noqa: PLC0415
+
     found = {s.reveal() for a in settings.accounts.values() for s in (a.app_key, a.app_token)}
     found.add(settings.flower_basic_auth.reveal().partition(":")[2])
     found.add(settings.erp_token.reveal())
+    found.add(settings.hook_secret.reveal())
+    found |= tokens.secrets_in(settings.web_tokens.reveal())
     for secret in settings.erp_signing_secret.reveal().split():
         found |= {secret, secret.removeprefix("whsec_")}
     if settings.erp_url.startswith("http"):

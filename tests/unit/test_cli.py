@@ -28,6 +28,7 @@ ARGUMENTS = {
     "cancel": ["1234-01"],
     "forget": ["1234-01", "--yes"],
     "change": ["1234-01", "../file.json"],
+    "hook configure": ["https://orders.example.com"],
 }
 WITHOUT_SETTINGS = {"demo", "sandbox", "check"}  # check tells of them in its own form
 
@@ -36,7 +37,10 @@ def commands():
     """Every command, groups taken apart."""
     for name, command in console.commands.items():
         if isinstance(command, click.Group):
-            yield from ([name, inner, *ARGUMENTS.get(inner, [])] for inner in command.commands)
+            yield from (
+                [name, inner, *ARGUMENTS.get(f"{name} {inner}", ARGUMENTS.get(inner, []))]
+                for inner in command.commands
+            )
         else:
             yield [name, *ARGUMENTS.get(name, [])]
 
@@ -105,7 +109,9 @@ def test_wrong_usage_is_exit_2(call, arguments):
     assert "Usage: vtexorders" in err
 
 
-@pytest.mark.parametrize("arguments", [[], *({tuple(c[: 1 + (c[0] == "feed")]) for c in commands()})])
+@pytest.mark.parametrize(
+    "arguments", [[], *({tuple(c[: 1 + (c[0] in ("feed", "hook"))]) for c in commands()})]
+)
 def test_every_command_has_help(call, arguments):
     code, out, _ = call(*arguments, "--help")
     assert code == 0

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from workers.cli import again, ask, feed, look, operate, run, trial
+from workers.cli import again, ask, feed, hook, look, operate, run, trial
 
 
 class _Console(click.Group):
@@ -38,6 +38,7 @@ for command in (
     ask.show,
     operate.check,
     feed.feed,
+    hook.hook,
     again.dead,
     again.replay,
     operate.reconcile,
@@ -47,6 +48,7 @@ for command in (
     operate.resume,
     run.worker,
     run.beat,
+    run.web,
     run.flower,
     trial.sandbox,
 ):

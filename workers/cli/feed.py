@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from workers.vtex.client import Vtex
 
 
-def _client(name: str | None) -> Vtex:
+def client(name: str | None) -> Vtex:
+    """A client of the store, for one call or two."""
     from workers.vtex.client import Vtex
 
     loaded = the_settings()
@@ -31,7 +32,7 @@ def feed() -> None:
 @json_option
 def show(account: str | None, *, as_json: bool) -> None:
     """Show the configuration, and how many events wait."""
-    config = _client(account).feed_config()
+    config = client(account).feed_config()
     if as_json:
         click.echo(json.dumps(asdict(config) if config else None, ensure_ascii=False))
         return
@@ -59,7 +60,7 @@ def configure(account: str | None, visibility: int | None) -> None:
     """Make or replace it, with the states of FEED_STATES. Only changes from now on will be in the feed."""
     states = the_settings().feed_states
     options = {"visibility_timeout": visibility} if visibility else {}
-    _client(account).configure_feed(states, **options)
+    client(account).configure_feed(states, **options)
     click.echo(f"The feed is configured for {', '.join(states)}.")
     click.echo("It brings changes from now on; orders that wait already are not in it.")
 
@@ -80,7 +81,7 @@ def oddities(account: str | None) -> None:
 @click.confirmation_option(prompt="Without a configuration no order comes any more. Delete it?")
 def delete(account: str | None) -> None:
     """Remove it; events that wait in it are lost."""
-    _client(account).delete_feed()
+    client(account).delete_feed()
     click.echo("The feed's configuration is deleted.")
 
 

@@ -1,4 +1,4 @@
-"""Commands that run: everything on one machine (up), or one process each (worker, beat, flower)."""
+"""Commands that run: everything on one machine (up), or one process each (worker, beat, web, flower)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STOP_PATIENCE = 15
 
 @click.command()
 def up() -> None:
-    """Run everything on this machine: Redis if none is named, workers, beat.
+    """Run everything on this machine: Redis if none is named, workers, beat, and web if WEB_TOKENS is set.
 
     Runs until SIGTERM or Ctrl-C; then it takes nothing new, ends what it has begun, and exits 0.
     """
@@ -56,6 +56,8 @@ def up() -> None:
         for n in range(1, loaded.worker_processes + 1):
             supervisor.add(f"worker {n}", [*me, "worker", "--name", f"worker{n}-{os.getpid()}"])
         supervisor.add("beat", [*me, "beat"], stage=0)
+        if loaded.web_tokens or loaded.hook_secret:
+            supervisor.add("web", [*me, "web"], stage=0)
         code = supervisor.run()
     sys.exit(code)
 
@@ -162,6 +164,38 @@ def beat() -> None:
 
 
 @click.command()
+def web() -> None:
+    """Run the front door: the HTTP API for an ERP (WEB_TOKENS), and the receiver of VTEX's hook (HOOK_SECRET).
+
+    It listens on every address, unless WEB_ADDRESS says otherwise: put it behind TLS.
+    """
+    loaded = the_settings()
+    if not (loaded.web_tokens or loaded.hook_secret):
+        raise click.UsageError(
+            "nobody could get in: set WEB_TOKENS (openssl rand -hex 24 makes one), or HOOK_SECRET, or both"
+        )
+    loaded = with_redis(loaded, patience=START_PATIENCE)
+    from workers import telemetry
+    from workers.web import serve
+
+    telemetry.set_up(loaded)
+    with _port_told("WEB_PORT", loaded.web_port):
+        serve.run(loaded)
+
+
+@contextlib.contextmanager
+def _port_told(name: str, port: int) -> Iterator[None]:
+    """A port that cannot be had is one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        what = "is taken by another program" if error.errno == errno.EADDRINUSE else "is not for this user"
+        raise click.ClickException(f"port {port} {what}: set {name} to another one") from None
+
+
+@click.command()
 def flower() -> None:
     """Run Flower, the page that shows workers and tasks.
 
@@ -182,17 +216,10 @@ def flower() -> None:
             "FLOWER_ADDRESS is open to other machines: set FLOWER_BASIC_AUTH (user:password), too"
         )
     columns = "name,kwargs,state,received,started,runtime,worker,uuid"  # kwargs: where the order id is
-    try:
+    with _port_told("FLOWER_PORT", loaded.flower_port):
         app.start(
             ["flower", f"--address={address}", f"--port={loaded.flower_port}", f"--tasks_columns={columns}"]
         )
-    except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-            raise
-        what = "is taken by another program" if error.errno == errno.EADDRINUSE else "is not for this user"
-        raise click.ClickException(
-            f"port {loaded.flower_port} {what}: set FLOWER_PORT to another one"
-        ) from None
 
 
 @contextlib.contextmanager

@@ -139,7 +139,8 @@ class OrderPage:
     unusable: int = 0
 
 
-def _usable_order_id(value: str) -> None:
+def usable_order_id(value: str) -> None:
+    """Refuse what could not be part of an address; for marshmallow's ``validate``."""
     if (
         not 0 < len(value) <= _LONGEST_ORDER_ID
         or not value.isprintable()
@@ -149,7 +150,7 @@ def _usable_order_id(value: str) -> None:
         raise ValidationError("not usable as an order id")
 
 
-_ID: dict[str, Any] = {"required": True, "validate": _usable_order_id}
+_ID: dict[str, Any] = {"required": True, "validate": usable_order_id}
 
 
 class _EventSchema(Lenient):

@@ -1,0 +1,68 @@
+"""Reads a request's body: JSON of a bounded size, in bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from aiohttp import web
+
+from workers.vtex.schemas import load_json
+from workers.web.problems import Problem
+
+#: Bytes: an invoice may carry its XML.
+LARGEST: Final = 4 * 2**20
+#: Seconds that a whole body may take to come.
+SECONDS: Final = 20.0
+#: A body that is smaller is parsed at once; a larger one would keep others waiting.
+_SMALL: Final = 64 * 2**10
+
+
+class TooLarge(Problem):
+    """The body is larger than it may be."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, f"the body is larger than {limit} bytes")
+
+
+async def read(request: web.Request, limit: int = LARGEST, *, optional: bool = False) -> Any:
+    """The JSON value of the body; with ``optional`` None if there is no body at all."""
+    if optional and not request.can_read_body:
+        return None
+    if request.content_type != "application/json":
+        raise Problem(415, "the body must be JSON: send Content-Type: application/json")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Problem(415, "the body must not be compressed")
+    if (request.content_length or 0) > limit:
+        raise TooLarge(limit)
+    raw = await _bytes(request, limit)
+    if optional and not raw:
+        return None
+    return parsed(raw) if len(raw) <= _SMALL else await asyncio.to_thread(parsed, raw)
+
+
+async def _bytes(request: web.Request, limit: int) -> bytes:
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(SECONDS):
+            async for part in request.content.iter_any():
+                size += len(part)
+                if size > limit:
+                    raise TooLarge(limit)
+                parts.append(part)
+    except TimeoutError:
+        raise Problem(
+            408, f"the body did not come within {SECONDS:g} s", headers={"Connection": "close"}
+        ) from None
+    return b"".join(parts)
+
+
+def parsed(raw: bytes) -> Any:
+    """The JSON value; a problem (400) if it is none, or not UTF-8."""
+    try:
+        return load_json(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        why = "the body is not UTF-8"
+    except ValueError:
+        why = "the body is not JSON"
+    raise Problem(400, why)

@@ -1,0 +1,188 @@
+"""Commands: an ERP asks for something, looks how it ended, and has it done again."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from workers import documents, intake
+from workers.command_ledger import ENDS
+from workers.errors import Conflict, Invalid
+from workers.vtex.payloads import CancelSchema, ChangeSchema, InvoiceSchema, TrackingSchema
+from workers.web import body, examples
+from workers.web.answers import AcceptedSchema, CommandListSchema, CommandSchema, ReplaySchema
+from workers.web.lists import CommandsQuery, page, wanted
+from workers.web.office import hint
+from workers.web.operations import Ask, Operation, address
+from workers.web.problems import Problem
+from workers.web.replaying import answer_of
+from workers.web.tokens import COMMAND, OPERATE, READ
+
+
+async def _ask(ask: Ask, kind: str, payload: Any) -> web.Response:
+    """Record the command and send it on its way: 202, or 200 for a repeat."""
+    key = ask.request.headers.get("Idempotency-Key")
+    if key and len(key) > 2 and key[0] == key[-1] == '"':  # noqa: PLR2004 - a structured header's string
+        key = key[1:-1]
+    accepted = await ask.office.do(_record, ask, kind, payload, key)
+    where = address("commands", accepted.id)
+    return web.json_response(
+        {"id": accepted.id, "state": accepted.state, "url": where},
+        status=HTTPStatus.OK if accepted.repeated else HTTPStatus.ACCEPTED,
+        headers={"Location": where},
+    )
+
+
+def _record(ask: Ask, kind: str, payload: Any, key: str | None) -> intake.Acceptance:
+    book, order_id = ask.books.commands, ask.part("order_id")
+    try:
+        accepted = intake.accept(book, kind, order_id, payload, zone=ask.office.settings.timezone, key=key)
+    except Conflict as conflict:
+        raise Problem(409, str(conflict)) from None
+    except Invalid as invalid:
+        problems = getattr(invalid, "problems", (str(invalid),))
+        raise Problem(422, f"{len(problems)} problem(s); nothing was recorded", problems=problems) from None
+    if accepted.state not in ENDS:
+        hint(intake.enqueue, book.account, accepted.id, kind, order_id)
+    return accepted
+
+
+async def invoice(ask: Ask) -> web.Response:
+    """Send an invoice, or a return's."""
+    return await _ask(ask, "invoice", await body.read(ask.request))
+
+
+async def tracking(ask: Ask) -> web.Response:
+    """Send what is known of an invoice's parcel."""
+    payload, number = await body.read(ask.request), ask.part("number")
+    if isinstance(payload, dict):
+        said = payload.get("invoiceNumber")
+        if said not in (None, "", number):
+            problem = "invoiceNumber: is another one than in the address; leave it out"
+            raise Problem(422, "1 problem(s); nothing was recorded", problems=[problem])
+        payload = payload | {"invoiceNumber": number}
+    return await _ask(ask, "tracking", payload)
+
+
+async def cancellation(ask: Ask) -> web.Response:
+    """Ask for a cancellation; without a body there is no reason."""
+    return await _ask(ask, "cancel", await body.read(ask.request, optional=True) or {})
+
+
+async def change(ask: Ask) -> web.Response:
+    """Ask for a change."""
+    return await _ask(ask, "change", await body.read(ask.request))
+
+
+async def show(ask: Ask) -> web.Response:
+    """How a command stands."""
+    id_ = ask.part("id")
+    record = await ask.office.do(ask.books.commands.record, id_)
+    if record is None:
+        raise Problem(404, "this command is not known here")
+    return web.json_response(documents.command(record))
+
+
+async def listed(ask: Ask) -> web.Response:
+    """The commands of one state."""
+    rows, following = await ask.office.do(page, ask.books, "commands", wanted(CommandsQuery, ask.request))
+    return web.json_response({"commands": rows, "next": following})
+
+
+async def replay(ask: Ask) -> web.Response:
+    """Carry a dead or refused command after all."""
+    id_ = ask.part("id")
+    verdict = await ask.office.do(ask.books.replay_command, id_, ask.token.name)
+    return answer_of(verdict, id_, address("commands", id_))
+
+
+_IN_USE = {409: "the Idempotency-Key belongs to another request"}
+
+
+def _asking(path: str, name: str, about: str, **more: Any) -> Operation:
+    return Operation(
+        "POST",
+        f"/v1/orders/{{order_id}}/{path}",
+        name,
+        about,
+        (COMMAND,),
+        answers={
+            202: ("Recorded durably, and on its way to VTEX", AcceptedSchema),
+            200: ("The same request was recorded before under this key", AcceptedSchema),
+        },
+        keyed=True,
+        refusals=_IN_USE,
+        **more,
+    )
+
+
+OPERATIONS = (
+    _asking(
+        "invoices",
+        "sendInvoice",
+        "Send an invoice, or a return",
+        handler=invoice,
+        body=InvoiceSchema,
+        example=examples.INVOICE,
+    ),
+    _asking(
+        "invoices/{number}/tracking",
+        "sendTracking",
+        "Send a tracking number, tracking events, or both",
+        handler=tracking,
+        body=TrackingSchema,
+        example=examples.TRACKING,
+    ),
+    _asking(
+        "cancellation",
+        "cancelOrder",
+        "Ask for an order's cancellation",
+        handler=cancellation,
+        body=CancelSchema,
+        body_required=False,
+        example=examples.CANCELLATION,
+    ),
+    _asking(
+        "changes",
+        "changeOrder",
+        "Change an order's items or value",
+        handler=change,
+        body=ChangeSchema,
+        example=examples.CHANGE,
+    ),
+    Operation(
+        "GET",
+        "/v1/commands",
+        "listCommands",
+        "The commands that are open, parked or dead",
+        (READ,),
+        listed,
+        {200: ("One page, by id", CommandListSchema)},
+        query=CommandsQuery,
+    ),
+    Operation(
+        "GET",
+        "/v1/commands/{id}",
+        "getCommand",
+        "How a command ended, or what it waits for",
+        (READ, COMMAND),
+        show,
+        {200: ("The command", CommandSchema)},
+        refusals={404: "no such command"},
+    ),
+    Operation(
+        "POST",
+        "/v1/commands/{id}/replay",
+        "replayCommand",
+        "Try a dead or refused command once more, or a parked one now",
+        (OPERATE,),
+        replay,
+        {202: ("It is on its way", ReplaySchema)},
+        refusals={
+            404: "no such command",
+            409: "there is nothing to replay, and why",
+        },
+    ),
+)

@@ -1,0 +1,66 @@
+"""What the front door answers when it does not do what was asked: problem details (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+MEDIA_TYPE = "application/problem+json"
+#: Seconds after which a caller may try again when Redis cannot record.
+TRY_AGAIN = 5
+_PATH = re.compile(r"[\w\-]+(?:\[\d+\])*(?:\.[\w\-]+(?:\[\d+\])*)*")
+
+
+class Problem(Exception):
+    """An answer that is not a success. ``problems`` are single ones, such as ``items[0].price: is missing``."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        problems: Sequence[str] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.problems = problems
+        self.headers = dict(headers or {})
+
+    def response(self) -> web.Response:
+        """The answer."""
+        body: dict[str, Any] = {
+            "type": "about:blank",  # the status says it all, and "detail" the rest
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.problems:
+            body["errors"] = [_single(problem) for problem in self.problems]
+        return web.Response(
+            status=self.status,
+            text=json.dumps(body, ensure_ascii=False),
+            content_type=MEDIA_TYPE,
+            charset="utf-8",
+            headers=self.headers,
+        )
+
+
+def unavailable(why: str) -> Problem:
+    """Nothing can be recorded now, and later it can."""
+    return Problem(503, why, headers={"Retry-After": str(TRY_AGAIN)})
+
+
+def _single(problem: str) -> dict[str, str]:
+    """``items[0].price: is missing`` as a sentence and, if it begins with one, the place it is about."""
+    path, colon, rest = problem.partition(": ")
+    if not colon or not _PATH.fullmatch(path):
+        return {"detail": problem}
+    steps = [step for step in re.split(r"[.\[\]]+", path) if step]
+    return {"detail": rest, "pointer": "#/" + "/".join(steps)}
