@@ -7,8 +7,11 @@ message with the command's id alone.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -39,6 +42,8 @@ WAIT = (2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 ABSENT_LOOKS, ABSENT_GAP, ABSENT_AFTER = 2, 5.0, 30.0
 #: Where absence takes longer than this (seconds), the looks are farther apart.
 LONG_ABSENCE = 120.0
+#: Seconds: how exactly the date of an answer tells VTEX's clock; what is allowed for where no answer has one.
+CLOCK_PRECISION, CLOCKS_DIFFER = 5.0, 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ class CommandWork:
     wanted: Any
     memo: dict[str, Any] = field(default_factory=dict)
     calling: bool = False  # VTEX is being called by this task
+    _before: dict[str, Any] = field(default_factory=dict)  # the memo without that call
 
     @property
     def order_id(self) -> str:
@@ -128,6 +134,7 @@ class CommandWork:
 
     def mark_sent(self, **memo: Any) -> None:
         """Write down that VTEX is about to be called."""
+        self._before = dict(self.memo)
         writes = self.memo.get("writes", 0) + 1
         self.memo |= memo | {"sent_at": self.book.ledger.now(), "looks": [], "writes": writes}
         if not self.book.mark(self.claim, self.memo, sent=True):
@@ -141,26 +148,55 @@ class CommandWork:
         if not self.book.mark(self.claim, self.memo, sent=False):
             raise TakenOver
 
+    def mark_not_sent(self) -> None:
+        """The call certainly had no effect, as if it had not been made; an earlier one still may have had one."""
+        self.memo, self.calling = self._before, False
+        self.book.mark(self.claim, self.memo, sent=None if self.claim.sent else False)
+
     def absence_unsure(self, *, patient: bool = False) -> Later | None:
-        """After a call whose answer was lost: None once it is certain that it had no effect.
+        """None once it is certain that VTEX has nothing of it: after a lost answer, or a lost ledger.
 
         The caller has just looked and found nothing; ``patient`` asks for more (where money moves back). Each
         time that it was in vain, the next waits twice as long.
         """
         now, times = self.book.ledger.now(), 2 if patient else 1
+        if not self.claim.sent and not self._may_be_forgotten(now, ABSENT_AFTER * times):
+            return None
         looks = self.memo.setdefault("looks", [])
         if not looks or now - looks[-1] >= ABSENT_GAP:
             looks.append(now)
-        since = now - self.memo.setdefault("sent_at", now)
+        since = now - self.memo.get("sent_at", self._forgotten_until())
         enough = ABSENT_AFTER * times * 2 ** min(max(self.memo.get("writes", 0) - 1, 0), 6)
         if len(looks) >= ABSENT_LOOKS * times and since >= enough:
             return None
         after = max(ABSENT_GAP, min(enough - since, 10.0 if enough < LONG_ABSENCE else 60.0))
         return Later("whether VTEX has it already is being made sure", after, "follow")
 
-    def just_begun(self) -> bool:
-        """Whether what VTEX was sent a moment ago may be unknown here: the ledger is new, or was lost."""
-        return self.book.ledger.now() - self.book.ledger.complete_since() < ABSENT_AFTER * 2
+    def _may_be_forgotten(self, now: float, visible_after: float) -> bool:
+        """Whether VTEX may have been sent this a moment ago, and the ledger that knew it was lost.
+
+        Not if the order's handling began in this ledger's time: nothing was sent for it before. And not once VTEX
+        shows everything that was sent before this ledger began (``visible_after``, in seconds).
+        """
+        if now - self._forgotten_until() >= visible_after:
+            return False
+        record = self.book.ledger.record(self.order_id)
+        return not (record and any((e.code, e.detail) == ("handled", "") for e in record.timeline))
+
+    def _forgotten_until(self) -> float:
+        """When the last call ended of which this ledger may know nothing, in seconds since 1970."""
+        return self.book.ledger.complete_since() + self.link.settings.http_timeout
+
+    def known_since(self) -> str:
+        """VTEX's date (UTC) from which on this ledger knows of every change that was sent through it.
+
+        The two clocks are compared by the date of VTEX's last answer; without one they may differ much.
+        """
+        ahead = CLOCKS_DIFFER
+        with contextlib.suppress(ValueError):  # no date, or none that can be read
+            at_vtex = parsedate_to_datetime(self.vtex.server_date or "").timestamp()
+            ahead = at_vtex - self.book.ledger.now() + CLOCK_PRECISION
+        return f"{datetime.fromtimestamp(self._forgotten_until() + ahead, UTC):%Y-%m-%dT%H:%M:%S}"
 
     def follow(self, why: str, how: Literal["follow", "pass"] = "follow") -> Later:
         """VTEX works on it: look again soon, then less often."""
@@ -244,7 +280,7 @@ class Command(Task):  # type: ignore[misc]
             try:
                 if not recorded and (refusal := self._record(link, book, order_id, asked, key)):
                     return f"refused: {refusal}"
-                self._carry(link, book, id_)
+                self._carry(link, book, id_, recorded=recorded)
             except BROKER_TROUBLE as error:
                 log.warning("redis_unavailable", error=type(error).__name__)
             return f"command {_shown(id_)}"
@@ -281,11 +317,11 @@ class Command(Task):  # type: ignore[misc]
             log.info("accepted")
         return None
 
-    def _carry(self, link: Link, book: CommandLedger, id_: str) -> None:
+    def _carry(self, link: Link, book: CommandLedger, id_: str, *, recorded: bool) -> None:
         if "vtex" in link.ledger.paused():
             book.hold(id_)
             return
-        claim = book.claim(id_, runtime.current().token())
+        claim = book.claim(id_, runtime.current().token(), own_message=recorded)
         if isinstance(claim, Refusal):
             log.debug("nothing_to_do", why=claim.why)
             return
@@ -329,8 +365,8 @@ class Command(Task):  # type: ignore[misc]
     def _failed(self, work: CommandWork, error: Exception) -> None:
         """An error of the body: a refusal by VTEX ends the command, all else is for the policy."""
         error = as_ours(error)
-        if work.calling and not work.claim.sent and isinstance(error, _WITHOUT_EFFECT):
-            work.book.mark(work.claim, work.memo, sent=False)
+        if work.calling and isinstance(error, _WITHOUT_EFFECT):
+            work.mark_not_sent()
         match error:
             case errors.NotFound() if not work.memo.get("missed"):
                 work.memo["missed"] = True

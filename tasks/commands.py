@@ -7,13 +7,12 @@ have done it by hand. A write whose answer was lost is looked for, and only sent
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from tasks.command import Command, CommandWork, Done, Later, Outcome, Refused
-from tasks.orders import CLOCKS_DIFFER
 from workers import errors
 from workers.app import app
+from workers.command_ledger import DEAD, REFUSED, CommandRecord
 from workers.net.words import clean
 from workers.vtex import states
 from workers.vtex.change import Change
@@ -33,6 +32,8 @@ _INVOICEABLE = states.IN_HANDLING - {"start-handling"}
 _LATE_INVOICE_LOOKS = 6
 #: In these states VTEX takes an order change.
 _CHANGEABLE = frozenset({"handling", "waiting-for-fulfillment", "ready-for-invoicing", "ready-for-invoice"})
+#: What became of an invoice for which a tracking would wait in vain.
+_ENDED = {REFUSED: "refused", DEAD: "given up"}
 
 
 @app.task(name="orders.invoice", base=Command, kind="invoice")
@@ -52,19 +53,15 @@ def invoice(work: CommandWork) -> Outcome:
             )
     if refusal := _no_invoice_now(work, wanted, order.status, details, known):
         return refusal
-    patient = wanted.moves_money_back
-    if (work.claim.sent or (patient and work.just_begun())) and (
-        wait := work.absence_unsure(patient=patient)
-    ):
+    if wait := work.absence_unsure(patient=wanted.moves_money_back):
         return wait
     work.mark_sent()
     try:
         receipt = work.vtex.send_invoice(work.order_id, wanted.body())
     except errors.Rejected:
-        # after an answer that was lost it may be refused because VTEX has it
-        if not work.claim.sent or not (refreshed := work.order().details()).invoices(
-            wanted.number, wanted.type
-        ):
+        # it may be refused because VTEX has it, and did not show it when we looked
+        refreshed = work.order().details()
+        if wanted.value not in {one.value for one in refreshed.invoices(wanted.number, wanted.type)}:
             raise
         return _invoiced(wanted, refreshed, work.invoices(refreshed), None)
     return _invoiced(wanted, details, known, receipt.receipt)
@@ -140,11 +137,11 @@ def tracking(work: CommandWork) -> Outcome:
     if order.status in states.CANCELED and not details.packages:
         return Refused("the order is canceled, and has no invoice that could be tracked")
     number = wanted.invoice_number or _only_invoice(work.invoices(details))
-    if isinstance(number, Refused | Later):
+    if isinstance(number, Refused):
         return number
-    package = next(iter(details.invoices(number)), None)
-    if package is None:
-        return Later.wait(f"invoice {number} is not at VTEX yet")
+    package = next(iter(details.invoices(number)), None) if number else None
+    if package is None or number is None:
+        return _no_invoice_yet(work, number)
     label, events = wanted.number_body(), wanted.events_body()
     if events and not label and not package.tracking_number:
         return Later.wait(f"invoice {number} has no tracking number yet, and VTEX takes events only after it")
@@ -205,7 +202,7 @@ def cancel(work: CommandWork) -> Outcome:
         return Refused(f"the cancellation was requested and then denied: the order is in {status} again")
     if refusal := _no_cancellation(status, work.invoices(details)):
         return refusal
-    if work.claim.sent and (wait := work.absence_unsure()):
+    if wait := work.absence_unsure():
         return wait
     work.mark_sent(confirming=requested)
     work.vtex.cancel(work.order_id, reason=wanted.reason, requested_by_user=wanted.requested_by_user)
@@ -253,7 +250,7 @@ def change(work: CommandWork) -> Outcome:
         work.mark_sent()
         receipt = work.vtex.legacy_change(work.order_id, body)
         return Done({"receipt": receipt.receipt}, "VTEX has changed the order")
-    if work.claim.sent and (wait := work.absence_unsure()):
+    if wait := work.absence_unsure():
         return wait
     if work.running_change(history):
         return Later.wait("another change of the order is in progress")
@@ -281,15 +278,16 @@ def _made_already(work: CommandWork, wanted: Change, history: list[ChangeStatus]
 
     An equal change that was there before does not count, nor one that another command explains, nor one that was
     canceled. One from the time before this ledger does: then the ERP asks again for what we have forgotten.
+    The history has no author, so one that was made by hand at that time counts, too.
     """
     equal = [one for one in history if wanted.may_be(one)]
     if work.claim.sent:
         before = set(work.memo.get("before", ()))
         return next((one.request_id for one in reversed(equal) if one.request_id not in before), None)
     explained = {record.outcome.get("requestId") for record in work.book.of_order(work.order_id)}
-    began = datetime.fromtimestamp(work.link.ledger.complete_since() + CLOCKS_DIFFER, UTC)
+    known_since = work.known_since()
     for one in reversed(equal):
-        if one.request_id in explained or not one.date or _instant(one.date) >= f"{began:%Y-%m-%dT%H:%M:%S}":
+        if one.request_id in explained or not one.date or _instant(one.date) >= known_since:
             continue
         if not work.vtex.get_change(work.order_id, one.request_id).canceled:
             return one.request_id
@@ -318,13 +316,35 @@ def _follow_change(work: CommandWork, request: str) -> Outcome:
     return work.follow(f"the change is in {now.status}")
 
 
-def _only_invoice(known: Known) -> str | Refused | Later:
-    """The number that a tracking without one means."""
+def _only_invoice(known: Known) -> str | Refused | None:
+    """The number that a tracking without one means; None if the order has no invoice yet."""
     numbers = [number for number, kind, _ in known if number and kind == "Output"]
-    if not numbers:
-        return Later.wait("the order has no invoice at VTEX yet")
     if len(numbers) > 1:
         return Refused(
             f"the order has {len(numbers)} invoices ({', '.join(numbers)}): name one with invoiceNumber"
         )
-    return numbers[0]
+    return numbers[0] if numbers else None
+
+
+def _no_invoice_yet(work: CommandWork, number: str | None) -> Refused | Later:
+    """Tracking waits for its invoice, from wherever it comes; not for one that was asked of us and has failed."""
+    asked = [one for one in work.book.of_order(work.order_id) if one.kind == "invoice"]
+    sales = [one for one in asked if one.payload.get("type") != "Input"]
+    own = [one for one in sales if number in (None, _number_of(one))]
+    if own and all(one.state in (REFUSED, DEAD) for one in own):
+        last = own[-1]
+        invoice = f"invoice {number}" if number else "the order's invoice"
+        why = clean(last.outcome.get("why") or "no reason was kept", (), 300)
+        return Refused(
+            f"{invoice} was asked for in command {last.id}, which was {_ENDED[last.state]} ({why}): "
+            "get the invoice to VTEX first, then send the tracking once more under a new key"
+        )
+    return Later.wait(
+        f"invoice {number} is not at VTEX yet" if number else "the order has no invoice at VTEX yet"
+    )
+
+
+def _number_of(asked: CommandRecord) -> str | None:
+    """The number of an invoice that was asked for; of one that is done its outcome tells."""
+    given = asked.outcome.get("invoiceNumber") or asked.payload.get("invoiceNumber")
+    return str(given).strip() if given is not None else None

@@ -11,7 +11,7 @@ from typing import cast
 
 from tasks.base import Tick
 from workers import errors, intake, runtime, telemetry
-from workers.app import HANDLING, ORDERS, app
+from workers.app import COMMANDS, HANDLING, ORDERS, app
 from workers.dispatch import enqueue
 from workers.erp.sink import Forgetful
 from workers.ledger import DOWNLOAD
@@ -97,7 +97,7 @@ def tell(link: Link) -> None:
                 continue  # the others must not wait for it
         except errors.Permanent as error:
             log.error("erp_refuses_outcome", command=command, why=str(error))
-        book.told(command)
+        book.told(command, record.ended if record else None)
 
 
 def _sweep(link: Link, renew: Callable[[], object]) -> None:
@@ -109,9 +109,12 @@ def _sweep(link: Link, renew: Callable[[], object]) -> None:
             enqueue(link.account.name, order_id, step)
         total += len(found)
         renew()
-    for command, kind, order_id in link.commands.due():
-        intake.enqueue(link.account.name, command, kind, order_id)
-        total += 1
+    waiting = bool(link.ledger.redis.llen(COMMANDS))
+    while asked := link.commands.due(waiting=waiting):
+        for command, kind, order_id in asked:
+            intake.enqueue(link.account.name, command, kind, order_id)
+        total += len(asked)
+        renew()
     if total:
         log.info("swept", orders=total)
 

@@ -103,9 +103,9 @@ class CommandLedger:
             self._move("command_refuse", id_, kind, order_id, text, outcome, line(why), self.ledger.tombstone)
         )
 
-    def claim(self, id_: str, token: str) -> CommandClaim | Refusal:
-        """Take a command, if it is its turn."""
-        answer = self._move("command_claim", id_, token, self.ledger.lease)
+    def claim(self, id_: str, token: str, *, own_message: bool = True) -> CommandClaim | Refusal:
+        """Take a command, if it is its turn. ``own_message``: by a message that was sent for a recorded command."""
+        answer = self._move("command_claim", id_, token, self.ledger.lease, int(own_message))
         if answer[0] != "claimed":
             return Refusal(answer[0])
         _, kind, order_id, payload, attempts, crashes, age, sent, memo = answer
@@ -171,11 +171,14 @@ class CommandLedger:
     def hold(self, id_: str) -> None:
         """A message came in a pause and is dropped: the command is due as soon as the sweeper may go on."""
         self._redis.zadd(self._key("cdue"), {id_: 0}, xx=True)
+        self._redis.hdel(self._key(f"c:{id_}"), "queued")
 
-    def due(self, limit: int = 500) -> list[tuple[str, str, str]]:
-        """(id, kind, order id) of what must be enqueued again."""
-        found = self._move("command_due", limit, self.ledger.patience)
-        return list(zip(found[::3], found[1::3], found[2::3], strict=True))
+    def due(self, limit: int = 500, *, waiting: bool = False) -> list[tuple[str, str, str]]:
+        """(id, kind, order id) of what must be enqueued again. ``waiting``: messages of commands wait in the queue."""
+        while True:
+            looked, *found = self._move("command_due", limit, self.ledger.patience, int(waiting))
+            if found or looked < limit:  # a lot that needs nothing does not hide what comes after it
+                return list(zip(found[::3], found[1::3], found[2::3], strict=True))
 
     def reopen(self, id_: str, who: str) -> str:
         """Carry a dead or refused command after all, at its old place; look at a parked one now.
@@ -197,9 +200,9 @@ class CommandLedger:
             self._redis.zadd(self._key("ctell"), dict.fromkeys(ids, now + self.ledger.patience), xx=True)
         return ids
 
-    def told(self, id_: str) -> None:
-        """The ERP knows how this command ended."""
-        self._redis.zrem(self._key("ctell"), id_)
+    def told(self, id_: str, ended: float | None) -> None:
+        """The ERP knows of that end of the command (``CommandRecord.ended``); it may have had another one since."""
+        self._move("command_told", id_, "" if ended is None else f"{ended:.3f}")
 
     # --- for people ------------------------------------------------------------------------------------------
 

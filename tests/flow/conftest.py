@@ -336,6 +336,9 @@ def erp(flow, monkeypatch):
 
     def begin(count=1, status="handling", items=None, **options):
         run = flow(**options)
+        run.redis.set(
+            run.ledger.key("began"), run.ledger.now() - 7200
+        )  # nothing that came before is forgotten
         return Erp(run), run.vtex.create(count, status=status, items=items)
 
     return begin

@@ -133,7 +133,7 @@ def test_commands_of_one_order_never_overlap_nor_with_start_handling(erp):
     keys = []
     for order in orders:
         value = erp.value(order)
-        keys.append(erp.ask("change", order, CHANGE))
+        keys.append(erp.ask("change", order, {"reason": "Promotion by phone.", "discountValue": 10}))
         keys += [erp.ask("invoice", order, erp.invoice(order, str(n), value // 4)) for n in range(4)]
     ends = [erp.end(key) for key in keys]
     # the change took some of the value, so the last invoice does not fit
@@ -158,6 +158,39 @@ def test_start_handling_and_a_cancellation_at_the_same_time(erp):
     assert erp.run.vtex.audit()["doubtful"]["abandoned_writes"]["count"] == 0
 
 
+@pytest.mark.parametrize("named", ["5", None])
+def test_tracking_of_an_invoice_that_was_refused_is_refused_and_waits_for_one_that_may_come(erp, named):
+    erp, [order] = erp(status="ready-for-handling", feed_configured=False)
+    tracking = {"invoiceNumber": named, "trackingNumber": "BR1"}
+    waiting = erp.ask("tracking", order, tracking)
+    erp.waits(waiting, "not at VTEX yet" if named else "no invoice at VTEX yet")  # it may come from elsewhere
+    invoice = erp.ask("invoice", order, erp.invoice(order, "5"), key="nf-5")
+    erp.waits(invoice, "ready-for-handling")
+    late = erp.ask("tracking", order, tracking)
+    erp.waits(late, "at VTEX yet")  # its invoice is on its way
+    erp.run.vtex.move(order, "handling")
+    erp.run.vtex.move(order, "cancellation-requested")
+    assert erp.end(invoice)[0] == "refused"
+    for key in (waiting, late):
+        state, outcome = erp.end(key)
+        assert state == "refused"
+        assert "command nf-5, which was refused (a cancellation of the order is requested" in outcome["why"]
+        assert "under a new key" in outcome["why"]
+    again = erp.ask("invoice", order, erp.invoice(order, "5", force=True), key="nf-5b")
+    better = erp.ask("tracking", order, tracking)
+    assert erp.end(again)[0] == erp.end(better)[0] == "done"
+    assert not erp.never()
+
+
+def test_tracking_waits_for_another_invoice_than_the_one_that_was_refused(erp):
+    erp, [order] = erp()
+    assert erp.end(erp.ask("invoice", order, erp.invoice(order, "1", 10**9)))[0] == "refused"
+    tracking = erp.ask("tracking", order, {"invoiceNumber": "2", "trackingNumber": "BR1"})
+    erp.waits(tracking, "invoice 2 is not at VTEX yet")
+    assert erp.end(erp.ask("invoice", order, erp.invoice(order, "2")))[0] == "done"
+    assert erp.end(tracking)[0] == "done"
+
+
 # Never twice
 
 
@@ -180,7 +213,7 @@ def test_a_return_whose_answer_is_lost_is_sent_again_only_after_the_longer_absen
 
 @pytest.mark.parametrize("kind", ["invoice", "tracking", "cancel", "change"])
 def test_everything_forgotten_between_send_and_record_and_asked_again(erp, kind):
-    erp, [order] = erp(change_confirm_delay=0.5)
+    erp, [order] = erp(change_confirm_delay=0.5, invoice_delay=1.5)
     if kind == "tracking":
         erp.end(erp.ask("invoice", order, erp.invoice(order)))
     payload = {
@@ -197,8 +230,6 @@ def test_everything_forgotten_between_send_and_record_and_asked_again(erp, kind)
     }[kind]
     erp.ask(kind, order, payload, key="k1")
     erp.until(lambda: erp.run.calls(path, method), "the effect")
-    if kind == "invoice":
-        erp.until(lambda: erp.facts(order)["status"] == "invoiced", "VTEX shows it")
     erp.run.redis.flushall()
     erp.ask(kind, order, payload, key="k1")
     if kind == "cancel":
@@ -206,6 +237,57 @@ def test_everything_forgotten_between_send_and_record_and_asked_again(erp, kind)
         erp.run.vtex.move(order, "canceled")
     assert erp.end("k1")[0] == "done"
     assert len(erp.run.calls(path, method)) == (2 if kind == "tracking" else 1)
+    assert not erp.never()
+
+
+def test_what_this_ledger_saw_begin_is_not_made_sure_of_again(erp, monkeypatch):
+    """A store's first minute: nothing can have been sent for an order whose handling began here."""
+    monkeypatch.setattr("tasks.command.ABSENT_AFTER", 1000.0)
+    erp, [order] = erp(status="ready-for-handling")
+    erp.run.redis.flushall()
+    erp.until(lambda: "handled" in erp.run.codes(order), "start-handling")
+    assert erp.end(erp.ask("invoice", order, erp.invoice(order)))[0] == "done"
+    erp.run.redis.flushall()
+    state = erp.ask("invoice", order, erp.invoice(order, "2", 1))
+    assert "more than remains" in erp.end(state)[1]["why"]  # a refusal does not wait
+
+
+@pytest.mark.parametrize("whose", ["ours", "made by hand"])
+def test_an_equal_change_from_before_this_ledger_is_ours_and_from_after_it_is_not(erp, whose):
+    erp, [order] = erp()
+    value = erp.value(order)
+    body = {"reason": CHANGE["reason"], "manualDiscountValue": CHANGE["discountValue"]}
+    request = erp.run.link.vtex.change(order, body).request_id
+    erp.until(lambda: erp.run.link.vtex.get_change(order, request).done, "the change")
+    if whose == "ours":
+        erp.run.redis.flushall()
+    state, outcome = erp.end(erp.ask("change", order, CHANGE))
+    assert (state, outcome["requestId"] == request) == ("done", whose == "ours")
+    assert erp.value(order) == value - (1000 if whose == "ours" else 2000)
+
+
+def test_a_pace_that_makes_wait_is_not_a_call_whose_answer_was_lost(erp, monkeypatch):
+    from workers.errors import RateLimited
+
+    erp, [order] = erp()
+    vtex = type(erp.run.link.vtex)
+    cancel, left = vtex.cancel, [9]
+
+    def paced(*args, **named):
+        if left[0]:
+            left[0] -= 1
+            raise RateLimited("the account's pace asks to wait", after=0.05)
+        return cancel(*args, **named)
+
+    erp.run.fault("error_5xx", "/cancel", "POST")
+    key = erp.ask("cancel", order, reason="sem estoque")
+    erp.until(lambda: erp.run.calls("/cancel", "POST"), "the call that fails")
+    monkeypatch.setattr(vtex, "cancel", paced)
+    erp.waits(key, "not decided yet")
+    assert len(erp.run.calls("/cancel", "POST")) == 2
+    assert not left[0]
+    erp.run.vtex.move(order, "canceled")
+    assert erp.end(key)[0] == "done"
     assert not erp.never()
 
 

@@ -113,7 +113,13 @@ def test_what_ended_is_told_until_the_erp_has_it(book, clock):
     assert book.untold() == ["c1"]
     assert book.untold() == []
     clock.advance(book.ledger.patience + 1)
-    book.told("c1")
+    ended = book.record("c1").ended
+    book.reopen("c1", "somebody")  # while the ERP is being told
+    book.finish(book.claim("c1", "t2"), "done", {}, "")
+    book.told("c1", ended)
+    assert book.untold() == ["c1"]
+    clock.advance(book.ledger.patience + 1)
+    book.told("c1", book.record("c1").ended)
     assert book.untold() == []
 
 
@@ -244,18 +250,49 @@ def test_only_failures_in_a_row_are_counted(book, clock):
     assert book.claim("c1", "t10").attempts == 1
 
 
-def test_one_whose_wait_is_over_is_the_next_when_another_ends(book, clock):
+def test_those_that_wait_are_looked_at_when_another_ends(book, clock):
     for id_ in ("c1", "c2", "c3"):
         accept(book, id_)
-        book.defer(book.claim(id_, "t"), 2, "not in handling", how="wait", counts=False)
+        book.defer(book.claim(id_, "t"), 60, "not in handling", how="wait", counts=False)
     clock.advance(1)
+    assert book.claim("c1", "t2") == Refusal("early")
     accept(book, "c4", "cancel")
     cancel = book.claim("c4", "t")
-    assert book.finish(cancel, "refused", {}, "") == (True, "")
-    clock.advance(2)
+    assert book.finish(cancel, "refused", {}, "") == (True, "c1")
     first = book.claim("c1", "t2")
     assert book.claim("c2", "t2") == Refusal("behind")
     assert book.finish(first, "done", {}, "") == (True, "c2")
     second = book.claim("c2", "t3")
     assert book.defer(second, 2, "not yet", how="wait", counts=False) == (True, "c3")
     assert book.defer(book.claim("c3", "t4"), 2, "not yet", how="wait", counts=False) == (True, "")
+
+
+def test_what_waits_in_a_long_queue_is_not_taken_for_lost(book, clock):
+    for number in range(4):
+        accept(book, f"c{number}", order=f"{number}-01")
+        clock.advance(1)
+    book.claim("c1", "t")  # its message is taken, and so was that of c0, which has vanished
+    clock.advance(book.ledger.patience + 1)
+    assert {id_ for id_, _, _ in book.due(waiting=True)} == {"c0", "c1"}  # the latter's worker died
+    assert book.due(waiting=True) == []
+    clock.advance(book.ledger.patience)
+    assert {"c2", "c3"} <= {id_ for id_, _, _ in book.due(waiting=False)}
+
+
+def test_a_request_that_its_own_message_brought_says_nothing_about_the_queue(book, clock):
+    accept(book, "c0", order="0-01")
+    clock.advance(1)
+    accept(book, "by-name", order="1-01")
+    book.claim("by-name", "t", own_message=False)
+    clock.advance(book.ledger.patience + 1)
+    assert [id_ for id_, _, _ in book.due(waiting=True)] == ["by-name"]
+
+
+def test_only_the_one_whose_turn_it_is_is_sent_again(book, clock):
+    for id_ in ("c1", "c2", "c3"):
+        accept(book, id_)
+    clock.advance(book.ledger.patience + 1)
+    assert [id_ for id_, _, _ in book.due()] == ["c1"]
+    assert book.finish(book.claim("c1", "t"), "done", {}, "")[1] == "c2"
+    clock.advance(book.ledger.patience + 1)  # that message got lost
+    assert [id_ for id_, _, _ in book.due()] == ["c2"]

@@ -18,9 +18,8 @@ local place = redis.call('INCR', P .. 'cplace')
 redis.call('HSET', key, 'v', VERSION, 'kind', kind, 'order', order, 'payload', payload, 'fingerprint', fingerprint,
   'born', seconds(now), 'place', place)
 move_state(key, rec.state, 'open', CCOUNTS)
-redis.call('ZADD', queue_key(order), place, id)
-redis.call('ZADD', commands_key(order), place, id)
-redis.call('PERSIST', commands_key(order))
+line_up(id, order, place)
+enqueued(key)
 redis.call('ZADD', CDUE, seconds(now + patience), id)
 note(key, 'accepted', kind)
 return {'new', 'open'}

@@ -1,27 +1,25 @@
 -- One task takes one command, if it is its turn and nobody writes to its order at VTEX.
--- ARGV: command id, token, lease
+-- ARGV: command id, token, lease, is it the message that was sent for this command (1/0)
 -- Returns {'claimed', kind, order, payload, attempts, crashes, age, sent (1/0), memo (JSON)} or {why not[, who]}:
 --   'gone', 'newer', 'finished', 'busy', 'early', 'behind' (another command of the order must end first), 'locked'
 local id, token, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local key = command_key(id)
-local rec = read(key, 'v', 'state', 'kind', 'order', 'claim', 'until', 'after', 'born', 'attempts', 'sent', 'memo', 'place')
+local rec = read(key, 'v', 'state', 'kind', 'order', 'claim', 'until', 'after', 'born', 'attempts', 'sent', 'memo',
+  'place', 'queued')
 if not rec.state then return {'gone'} end
+if ARGV[4] == '1' and rec.queued and tonumber(rec.queued) > tonumber(redis.call('GET', CTAKEN) or 0) then
+  redis.call('SET', CTAKEN, rec.queued)
+end
 if newer(rec) then return {'newer'} end
 if rec.state ~= 'open' and rec.state ~= 'parked' then return {'finished'} end
 local attempts, crashes = tonumber(rec.attempts or 0), tonumber(redis.call('HGET', key, 'crashes') or 0)
 if rec.claim ~= token then
   if rec.claim and tonumber(rec['until']) > now then return {'busy'} end
   if tonumber(rec.after or 0) > now + 0.25 then return {'early'} end
-  local queue = redis.call('ZRANGE', queue_key(rec.order), 0, -1, 'WITHSCORES')
-  for i = 1, #queue, 2 do
-    local other, place = queue[i], tonumber(queue[i + 1])
-    local first = read(command_key(other), 'waits', 'sent')
-    -- an earlier one that only waits for the order to be ready lets others pass; one that overtook this one,
-    -- and of which VTEX's answer is not known, must be made sure of first
-    if (place < tonumber(rec.place) and first.waits ~= '1') or (place > tonumber(rec.place) and first.sent) then
-      redis.call('ZADD', CDUE, seconds(now + lease), id)
-      return {'behind', other}
-    end
+  local other = behind(id, rec.order, tonumber(rec.place))
+  if other then
+    redis.call('ZADD', CDUE, seconds(now + lease), id)
+    return {'behind', other}
   end
   if not take_order(rec.order, token, lease) then
     redis.call('ZADD', CDUE, seconds(now + 2), id)

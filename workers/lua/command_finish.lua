@@ -19,12 +19,16 @@ note(key, to, words)
 move_state(key, rec.state, to, CCOUNTS)
 redis.call('ZREM', CDUE, id)
 redis.call('ZREM', queue_key(rec.order), id)
+local others = redis.call('ZRANGE', queue_key(rec.order), 0, -1)
+for _, other in ipairs(others) do -- what waits may have waited for this one
+  if redis.call('HGET', command_key(other), 'waits') == '1' then redis.call('HDEL', command_key(other), 'after') end
+end
 redis.call('ZADD', CTELL, seconds(now), id)
 release_order(rec.order, token)
 if to == 'dead' then
   redis.call('ZADD', CDEAD, seconds(now), id)
 else
   redis.call('EXPIRE', key, ttl)
-  if redis.call('EXISTS', queue_key(rec.order)) == 0 then redis.call('EXPIRE', commands_key(rec.order), ttl) end
+  if #others == 0 then redis.call('EXPIRE', commands_key(rec.order), ttl) end
 end
 return {'ended', next_command(rec.order)}

@@ -12,16 +12,15 @@ if rec.state == 'open' then return {'busy'} end
 if rec.state == 'done' then return {'finished'} end
 if rec.state ~= 'parked' then -- at its old place: what came after it and is not sent yet, comes after it again
   redis.call('HSET', key, 'born', seconds(now))
-  redis.call('ZADD', queue_key(rec.order), rec.place, id)
-  redis.call('ZADD', commands_key(rec.order), rec.place, id)
+  line_up(id, rec.order, rec.place)
 end
 redis.call('PERSIST', key)
-redis.call('PERSIST', commands_key(rec.order))
 redis.call('ZREM', CDEAD, id)
 redis.call('ZREM', CTELL, id)
 redis.call('HSET', key, 'attempts', 0, 'crashes', 0)
 redis.call('HDEL', key, 'after', 'error', 'outcome', 'ended')
 move_state(key, rec.state, 'open', CCOUNTS)
 redis.call('ZADD', CDUE, seconds(now + patience), id)
+enqueued(key)
 note(key, 'replay', who)
 return {'open', rec.kind, rec.order}

@@ -15,6 +15,7 @@ local DELIVERED = P .. 'delivered' -- when the ERP got which order
 local CDUE, CCOUNTS, CDEAD, CTELL = P .. 'cdue', P .. 'ccounts', P .. 'cdead', P .. 'ctell'
 local function command_key(id) return P .. 'c:' .. id end
 local function queue_key(order) return P .. 'cq:' .. order end -- the unfinished ones of an order, by arrival
+local CTAKEN = P .. 'ctaken' -- when the newest message was sent of those that a worker has taken
 local function commands_key(order) return P .. 'co:' .. order end -- all of an order
 
 local function seconds(value) return string.format('%.3f', value) end
@@ -102,13 +103,39 @@ local function instant_of_end()
   return seconds(at)
 end
 
--- The command that may go now for an order: the first that does not wait, or whose wait is over.
+-- A message for the command is sent now.
+local function enqueued(key) redis.call('HSET', key, 'queued', seconds(now)) end
+
+-- The command that may go now for an order: the first that does not wait, or whose wait is over. The caller sends
+-- the message.
 local function next_command(order)
   for _, id in ipairs(redis.call('ZRANGE', queue_key(order), 0, -1)) do
     local rec = read(command_key(id), 'waits', 'after', 'claim')
     local ready = not rec.claim and tonumber(rec.after or 0) <= now
-    if ready then return id end
+    if ready then
+      enqueued(command_key(id))
+      return id
+    end
     if rec.waits ~= '1' then return '' end
   end
   return ''
+end
+
+-- The command of its order that must go before this one, if there is one. An earlier one that only waits for the
+-- order to be ready lets others pass; one that overtook this one, and of which VTEX's answer is not known, must be
+-- made sure of first.
+local function behind(id, order, place)
+  local queue = redis.call('ZRANGE', queue_key(order), 0, -1, 'WITHSCORES')
+  for i = 1, #queue, 2 do
+    local other, its_place = queue[i], tonumber(queue[i + 1])
+    local first = read(command_key(other), 'waits', 'sent')
+    if (its_place < place and first.waits ~= '1') or (its_place > place and first.sent) then return other end
+  end
+end
+
+-- An unfinished command joins its order's.
+local function line_up(id, order, place)
+  redis.call('ZADD', queue_key(order), place, id)
+  redis.call('ZADD', commands_key(order), place, id)
+  redis.call('PERSIST', commands_key(order))
 end
