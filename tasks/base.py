@@ -174,6 +174,9 @@ class Step(Task):  # type: ignore[misc]
 
     def _go(self, link: Link, claim: Claim, to: To) -> None:
         where = link.ledger.advance(claim, to.where, to.code, to.detail, **to.fields)
+        self._count(link, to.code)
+        if to.code == "handled":
+            link.meter.observe("vtexorders_order_handling_seconds", claim.age)
         log.info(to.code, detail=to.detail or None, attempt=claim.attempts, now=where)
         if where == START_HANDLING and self.request.chain:
             return  # Celery publishes the next step of the chain
@@ -201,6 +204,7 @@ class Step(Task):  # type: ignore[misc]
 
     def _follow(self, link: Link, claim: Claim, decision: Decision, error: Exception | None = None) -> None:
         ledger, why = link.ledger, str(error)
+        self._count(link, type(decision).__name__.lower())  # retry, park, pause, bury
         if not isinstance(decision, Retry):
             self._stop_chain()
         match decision:
@@ -217,6 +221,9 @@ class Step(Task):  # type: ignore[misc]
             case Bury(reason):
                 ledger.advance(claim, DEAD, "dead", reason, error=reason[:180])
                 log.error("dead", why=reason, attempt=claim.attempts)
+
+    def _count(self, link: Link, outcome: str) -> None:
+        link.meter.count("vtexorders_order_steps_total", self.step, outcome)
 
     def _stop_chain(self) -> None:
         """The next step of the canvas chain is not published."""

@@ -418,6 +418,7 @@ class Command(Task):  # type: ignore[misc]
         if not ours:
             log.warning("claim_lost")
             return
+        work.link.meter.count("vtexorders_command_steps_total", self.kind, how)
         log.info("later", why=why, after=round(after, 1), how=how)
         self._send_next(work.link, work.book, following)
         if how in ("retry", "pass"):
@@ -432,6 +433,7 @@ class Command(Task):  # type: ignore[misc]
         if not ours:
             log.warning("claim_lost")
             return
+        link.meter.count("vtexorders_command_steps_total", self.kind, to)
         log.info(to, says=words, attempt=claim.attempts)
         self.app.send_task("orders.tell", kwargs={"account": link.account.name})
         self._send_next(link, book, following)

@@ -54,6 +54,8 @@ def reconcile(link: Link) -> None:
             link.trouble(error)
             log.warning("reconcile_failed", why=str(error))
             return
+        link.ledger.remember("reconcile_missing", len(gap.missing))
+        link.ledger.remember("reconcile_dead", len(gap.dead))
         if gap.missing or gap.dead:
             log.warning("reconciled", taken_in=len(gap.missing), dead_but_waiting=len(gap.dead))
 

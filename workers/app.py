@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from typing import Any
 
 from celery import Celery, signals
@@ -96,7 +97,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "orders.download": ORDERS,
             "orders.start_handling": HANDLING,
         },
-        "beat_scheduler": "celery.beat:Scheduler",  # no schedule file: every tick may be lost or doubled
+        "beat_scheduler": "workers.beat:Clock",  # no schedule file: every tick may be lost or doubled
         "beat_max_loop_interval": 1,
         "beat_schedule": schedule(settings),
         "enable_utc": True,
@@ -140,9 +141,27 @@ def _logging(**_: Any) -> None:
 
 @signals.worker_ready.connect
 def _ready(sender: Any, **_: Any) -> None:
+    _live(sender.hostname, list(app.amqp.queues.consume_from), "worker")
+
+
+@signals.beat_init.connect
+def _ticking(**_: Any) -> None:
+    _live(f"beat@{socket.gethostname()}", [], "beat")
+
+
+def _live(name: str, queues: list[str], kind: str) -> None:
     process = runtime.current()
-    process.heartbeat = Heartbeat(process.redis, sender.hostname, list(app.amqp.queues.consume_from))
+    process.heartbeat = Heartbeat(
+        process.redis, name, queues, kind=kind, folder=process.settings.health_dir, also=process.flush
+    )
     process.heartbeat.start()
+
+
+@signals.heartbeat_sent.connect
+def _looped(**_: Any) -> None:
+    heartbeat = runtime.current().heartbeat
+    if heartbeat:  # the worker's loop sends it, not a thread of its own
+        heartbeat.pulse()
 
 
 @signals.worker_shutting_down.connect

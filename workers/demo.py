@@ -54,7 +54,7 @@ _FAULTS = {
 OURS = (
     "VTEX_", "ERP_", "FEED_", "REDIS_", "DATA_DIR", "WORKER_", "FLOWER_", "RETRY_", "SWEEP_", "RECONCILE_",
     "HTTP_TIMEOUT", "TIMEZONE", "LOG_", "ACCOUNTS_", "ORDER_SCOPE", "SHADOW", "CHANGE_API",
-    "WEB_", "HOOK_", "METRICS_", "RETENTION_", "ALLOW_",
+    "WEB_", "HOOK_", "METRICS_", "ALARM_", "RETENTION_", "ALLOW_",
 )  # fmt: skip
 
 

@@ -352,6 +352,18 @@ class Ledger:
         known = {name: int(stored.get(name, 0)) for name in Counts.__dataclass_fields__}
         return Counts(**known)
 
+    def unfinished(self, limit: int) -> list[Any]:
+        """Seconds since the oldest unfinished order was first seen, then (flat) state, step, how many.
+
+        Of those ``limit`` that are due first.
+        """
+        return cast("list[Any]", self.move("unfinished", limit))
+
+    def cooling(self) -> float:
+        """Seconds that the pause after a 429 still lasts."""
+        until = self.redis.hget(self.key("cool"), "until")
+        return max(0.0, float(str(until)) - self.now()) if until is not None else 0.0
+
     def stats(self) -> dict[str, int]:
         """Events, duplicates, retries and so on, since the ledger began."""
         stored = cast("dict[str, str]", self.redis.hgetall(self.key("stats")))

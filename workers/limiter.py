@@ -26,7 +26,10 @@ WORTH_WAITING = 1.0
 
 
 class Limiter:
-    """``per_minute`` calls of one account; up to ``burst`` of them at once after a quiet time."""
+    """``per_minute`` calls of one account; up to ``burst`` of them at once after a quiet time.
+
+    ``observe`` is told of each wait, in seconds.
+    """
 
     def __init__(
         self,
@@ -35,11 +38,13 @@ class Limiter:
         *,
         burst: int | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        observe: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self._ledger = ledger
         self._interval = 60.0 / per_minute
         self._burst = burst if burst is not None else max(1, per_minute // 60)
         self._sleep = sleep
+        self._observe = observe
 
     def wait(self) -> None:
         """Return when a call may be made; raise :class:`RateLimited` when that is not soon.
@@ -51,6 +56,7 @@ class Limiter:
         except redis.RedisError:
             self._sleep(max(WORTH_WAITING, self._interval))
             return
+        self._observe(wait)
         if not reserved:
             raise RateLimited(f"the account's pace asks to wait {wait:.1f} s", after=wait)
         if wait > 0:

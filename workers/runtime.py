@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from workers.erp.sink import Delivery, Sink, SinkOptions, open_sink
 from workers.heartbeat import Heartbeat
 from workers.ledger import Ledger
 from workers.limiter import Limiter
+from workers.monitor.meter import Meter
 from workers.net.bounded import SILENCES
 from workers.policy import Policy
 from workers.settings import Account, Settings, SettingsError
@@ -79,6 +81,7 @@ class Link:
     policy: Policy
     settings: Settings
     erp_breaker: Breaker
+    meter: Meter
 
     @property
     def commands(self) -> CommandLedger:
@@ -87,8 +90,10 @@ class Link:
 
     def deliver(self, delivery: Delivery) -> None:
         """Hand it to the ERP; a failure is the ERP's and not VTEX's (its ``scope``; :class:`SinkDenied`)."""
+        started, outcome = time.perf_counter(), "failed"
         try:
             self.sink.deliver(delivery)
+            outcome = "taken"
         except errors.AccessDenied as denied:
             raise errors.SinkDenied(f"the ERP refuses us: {denied}") from None
         except errors.Retryable as failure:
@@ -99,8 +104,11 @@ class Link:
                 self.erp_breaker.worked()
             raise
         except errors.Permanent:
+            outcome = "refused"
             self.erp_breaker.worked()
             raise
+        finally:
+            self.meter.observe("vtexorders_erp_delivery_seconds", time.perf_counter() - started, outcome)
         self.erp_breaker.worked()
 
     def paused_at(self, error: Exception) -> str | None:
@@ -152,15 +160,25 @@ class Runtime:
     def _build(self, account: Account) -> Link:
         settings = self.settings
         ledger = ledger_of(self.redis, settings, account.name)
-        limiter = Limiter(ledger, account.requests_per_minute)
+        meter = Meter(ledger)
+        limiter = Limiter(
+            ledger,
+            account.requests_per_minute,
+            observe=lambda seconds: meter.observe("vtexorders_limiter_wait_seconds", seconds),
+        )
         pool = settings.worker_concurrency + IO_THREADS
         breaker = Breaker(ledger, "vtex")
+
+        def called(endpoint: str, status: int | None, seconds: float) -> None:
+            meter.called(endpoint, status, seconds)
+            breaker.answered(status)
+
         vtex = Vtex(
             account,
             timeout=settings.http_timeout,
             pool=pool,
             pace=lambda _endpoint: limiter.wait(),
-            observe=lambda _endpoint, status, _seconds: breaker.answered(status),
+            observe=called,
         )
         sink = open_erp(settings, pool)
         return Link(
@@ -172,12 +190,19 @@ class Runtime:
             Policy(horizon=settings.retry_horizon),
             settings,
             Breaker(ledger, "erp"),
+            meter,
         )
+
+    def flush(self) -> None:
+        """Add what this process counted to the totals."""
+        for link in list(self._links.values()):
+            link.meter.flush()
 
     def close(self) -> None:
         """Give back connections and threads."""
         if self.heartbeat:
             self.heartbeat.stop()
+        self.flush()
         for link in self._links.values():
             link.vtex.close()
             link.sink.close()

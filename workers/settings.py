@@ -134,6 +134,17 @@ class Settings:
     web_requests_per_minute: int = 6000
     #: What VTEX sends with each call of its hook; without it no hook is received.
     hook_secret: Secret = field(default_factory=lambda: Secret(""))
+    #: Where each process answers for metrics and health; 0 is nowhere.
+    metrics_port: int = 0
+    metrics_address: str = "127.0.0.1"
+    metrics_basic_auth: Secret = field(default_factory=lambda: Secret(""))
+    #: Gets a POST when an alarm is raised or cleared. Some chat programs' addresses are secrets.
+    alarm_url: Secret = field(default_factory=lambda: Secret(""))
+
+    @property
+    def health_dir(self) -> Path:
+        """Where each process of this machine writes how it is."""
+        return self.data_dir / "health"
 
     def account(self, name: str | None = None) -> Account:
         """The account of that name, or the only one there is; ``KeyError`` tells which ones there are."""
@@ -342,6 +353,16 @@ def _http_endpoint(insecure: bool) -> Callable[[str], None]:
     return check
 
 
+def _alarm_url(insecure: bool) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        _http_endpoint(insecure)(text)  # its messages do not show the address
+        if urlsplit(text).scheme not in {"http", "https"}:
+            raise ValueError("must be an address such as https://hooks.example.com/alarms")
+        return text
+
+    return parse
+
+
 def _folder(text: str) -> None:
     if not text.startswith("file:///") or text == "file:///":
         raise ValueError("must be a full path with three slashes, such as file:///var/spool/orders")
@@ -495,7 +516,18 @@ def load() -> Settings:
         web_tokens=read.parsed("WEB_TOKENS", Secret(""), _web_tokens([account.name])),
         web_requests_per_minute=read.parsed("WEB_REQUESTS_PER_MINUTE", 6000, whole(1, 6_000_000)),
         hook_secret=read.parsed("HOOK_SECRET", Secret(""), _hook_secret),
+        metrics_port=read.parsed("METRICS_PORT", 0, whole(0, 65535)),
+        metrics_address=read.parsed("METRICS_ADDRESS", "127.0.0.1", str),
+        metrics_basic_auth=read.parsed("METRICS_BASIC_AUTH", Secret(""), _user_and_password),
+        alarm_url=Secret(read.parsed("ALARM_URL", "", _alarm_url(insecure))),
     )
+    if settings.metrics_port and not (
+        settings.metrics_address in LOOPBACK_HOSTS or settings.metrics_basic_auth or insecure
+    ):
+        read.problems.append(
+            "METRICS_ADDRESS is open to other machines: set METRICS_BASIC_AUTH (user:password), too,"
+            " or ALLOW_INSECURE_HTTP=1"
+        )
     if read.problems:
         raise SettingsError(read.problems)
     return settings

@@ -60,6 +60,9 @@ def secrets_of(settings: Settings) -> set[str]:
 
     found = {s.reveal() for a in settings.accounts.values() for s in (a.app_key, a.app_token)}
     found.add(settings.flower_basic_auth.reveal().partition(":")[2])
+    found.add(settings.metrics_basic_auth.reveal().partition(":")[2])
+    found.add(urlsplit(settings.alarm_url.reveal()).path.strip("/"))  # where chat programs have a key
+    found.add(urlsplit(settings.alarm_url.reveal()).query)
     found.add(settings.erp_token.reveal())
     found.add(settings.hook_secret.reveal())
     found |= tokens.secrets_in(settings.web_tokens.reveal())

@@ -18,7 +18,10 @@ from workers.cli.setting_up import the_settings, with_redis
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from prometheus_client.registry import Collector
+
     from workers.embedded import Embedded
+    from workers.heartbeat import Health
     from workers.settings import Settings
 
 #: Seconds that other processes give the one that starts the embedded Valkey.
@@ -53,9 +56,13 @@ def up() -> None:
         telemetry.set_up(loaded)
         first_look(loaded)
         me = [sys.executable, "-m", "workers.cli"]
+        with _metrics(loaded):
+            pass  # a port that is taken is said now, and not by a beat that dies again and again
+        quiet = {name: value for name, value in os.environ.items() if name != "METRICS_PORT_FILE"}
         for n in range(1, loaded.worker_processes + 1):
-            supervisor.add(f"worker {n}", [*me, "worker", "--name", f"worker{n}-{os.getpid()}"])
-        supervisor.add("beat", [*me, "beat"], stage=0)
+            worker_argv = [*me, "worker", "--name", f"worker{n}-{os.getpid()}"]
+            supervisor.add(f"worker {n}", worker_argv, env=quiet | {"METRICS_PORT": "0"})
+        supervisor.add("beat", [*me, "beat"], stage=0)  # it answers for all of them
         if loaded.web_tokens or loaded.hook_secret:
             supervisor.add("web", [*me, "web"], stage=0)
         code = supervisor.run()
@@ -140,27 +147,53 @@ def worker(queues: str | None, name: str) -> None:
         patience = int(lease_of(loaded)) + STOP_PATIENCE
         celery_signals.worker_shutting_down.connect(lambda **_: signal.alarm(patience), weak=False)
         celery_worker.safe_say = lambda *_: None  # our own line says that it stops, in the form of the log
-        app.worker_main(
-            [
-                "--quiet",
-                "worker",
-                "--queues",
-                names,
-                "--hostname",
-                f"{name}@%h",
-                "--without-gossip",
-                "--without-mingle",
-            ]
-        )
+        with _metrics(loaded):
+            app.worker_main(
+                [
+                    "--quiet",
+                    "worker",
+                    "--queues",
+                    names,
+                    "--hostname",
+                    f"{name}@%h",
+                    "--without-gossip",
+                    "--without-mingle",
+                ]
+            )
 
 
 @click.command()
 def beat() -> None:
     """Run beat, the clock (one is enough; several are harmless)."""
-    with_redis(the_settings(), patience=START_PATIENCE)
+    loaded = with_redis(the_settings(), patience=START_PATIENCE)
+    from workers import runtime
     from workers.app import app
+    from workers.monitor.exporter import Exporter
+    from workers.monitor.readings import read
 
-    app.start(["--quiet", "beat", "--pidfile="])
+    process = runtime.current()
+    ledgers = [process.link(name).ledger for name in loaded.accounts]
+    try:
+        with _metrics(loaded, Exporter(lambda: read(process.redis, ledgers, loaded))):
+            app.start(["--quiet", "beat", "--pidfile="])
+    finally:
+        process.close()
+
+
+@contextlib.contextmanager
+def _metrics(loaded: Settings, *collectors: Collector) -> Iterator[None]:
+    """What this process answers on METRICS_PORT."""
+    from workers import runtime
+    from workers.monitor import server
+
+    def health() -> Health | None:
+        beats = runtime.current().heartbeat
+        return beats.health() if beats else None
+
+    with contextlib.ExitStack() as stack:
+        with _port_told("METRICS_PORT", loaded.metrics_port):
+            stack.enter_context(server.serving(loaded, health, *collectors))
+        yield
 
 
 @click.command()
