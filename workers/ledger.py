@@ -352,12 +352,12 @@ class Ledger:
         known = {name: int(stored.get(name, 0)) for name in Counts.__dataclass_fields__}
         return Counts(**known)
 
-    def unfinished(self, limit: int) -> list[Any]:
+    def standing(self, limit: int) -> list[Any]:
         """Seconds since the oldest unfinished order was first seen, then (flat) state, step, how many.
 
         Of those ``limit`` that are due first.
         """
-        return cast("list[Any]", self.move("unfinished", limit))
+        return cast("list[Any]", self.move("standing", limit))
 
     def cooling(self) -> float:
         """Seconds that the pause after a 429 still lasts."""

@@ -107,7 +107,7 @@ def _account(reading: Reading, ledger: Ledger, settings: Settings) -> None:
         reading.put("vtexorders_orders", getattr(orders, state), name, state)
     for state in _COMMAND_STATES:
         reading.put("vtexorders_commands", getattr(commands, state), name, state)
-    oldest, *unfinished = ledger.unfinished(LOOKED_AT)
+    oldest, *unfinished = ledger.standing(LOOKED_AT)
     for state, step, number in zip(unfinished[::3], unfinished[1::3], unfinished[2::3], strict=True):
         reading.put("vtexorders_unfinished_orders", int(number), name, state, step)
     reading.put("vtexorders_oldest_order_seconds", float(oldest), name)
