@@ -12,7 +12,7 @@ from typing import Any
 from celery import Celery, signals
 from kombu import Exchange, Queue
 
-from workers import policy, runtime, telemetry
+from workers import policy, redis_address, runtime, telemetry
 from workers import settings as settings_module
 from workers.heartbeat import Heartbeat
 from workers.settings import Settings
@@ -45,8 +45,9 @@ app = Celery(
 def configuration(settings: Settings) -> dict[str, Any]:
     """Celery's settings for ours."""
     threads = settings.worker_concurrency
+    broker = redis_address.broker(settings)
     return {
-        "broker_url": settings.redis_url,
+        **broker,
         "broker_transport_options": {
             "visibility_timeout": VISIBILITY_TIMEOUT,
             # look for lost messages every 5 s; the default is every 100 s
@@ -60,6 +61,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "max_connections": threads + 32,
             "queue_order_strategy": "priority",
             "priority_steps": [0],
+            **broker.get("broker_transport_options", {}),
         },
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import redis
 
-from workers import errors, heartbeat
+from workers import errors, heartbeat, redis_address
 from workers.erp.sink import Sink
 from workers.ledger import Ledger
 from workers.settings import Account, Settings
@@ -255,7 +255,7 @@ def check_clock(date: str | None) -> Iterator[Finding]:
 
 def examine(account: Account, settings: Settings, sink: Sink) -> Iterator[Finding]:
     """Everything that can be looked at, each thing although another one is broken."""
-    from workers.runtime import connect, ledger_of  # noqa: PLC0415
+    from workers.runtime import ledger_of  # noqa: PLC0415
 
     vtex = Vtex(account, timeout=settings.http_timeout, pool=1)
     try:
@@ -270,7 +270,7 @@ def examine(account: Account, settings: Settings, sink: Sink) -> Iterator[Findin
                 "start it: vtexorders up (or set REDIS_URL)",
             )
             return
-        client = connect(settings.redis_url)
+        client = redis_address.connect(settings)
         try:
             ok = True
             for finding in check_redis(client):

@@ -26,9 +26,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from workers import child, embedded, settings, telemetry
+from workers import child, embedded, redis_address, settings, telemetry
 from workers.ledger import Counts, Ledger
-from workers.runtime import connect
 from workers.sandbox.config import SandboxConfig
 from workers.sandbox.faults import FaultPlan
 from workers.sandbox.process import SandboxProcess
@@ -122,7 +121,9 @@ class Demo:
                     supervisor.add(f"worker {n}", [*me, "worker", "--name", f"worker{n}"])
                 supervisor.add("beat", [*me, "beat"], stage=0)
                 supervisor.add("flower", [*me, "flower"], grace=5)
-                ledger = Ledger(stack.enter_context(closing(connect(valkey.url))), vtex.config.account)
+                ledger = Ledger(
+                    stack.enter_context(closing(redis_address.connect(loaded))), vtex.config.account
+                )
                 outcome: list[Figures] = []
                 watcher = threading.Thread(
                     target=self._watch, args=(vtex, ledger, folder / "erp.db", loaded.flower_port, outcome)

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import redis
 
-from workers import errors, telemetry
+from workers import errors, redis_address, telemetry
 from workers.breaker import Breaker, unavailable
 from workers.command_ledger import CommandLedger
 from workers.erp.sink import Delivery, Sink, SinkOptions, open_sink
@@ -30,18 +30,6 @@ log = telemetry.get(__name__)
 IO_THREADS = 8
 #: Seconds between two looks at whether a paused store or ERP lets us in again.
 PROBE_SECONDS = 60.0
-
-
-def connect(url: str) -> redis.Redis:
-    """A client whose calls end: on a half-open connection, too."""
-    return redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=10,
-        socket_connect_timeout=5,
-        socket_keepalive=True,
-        health_check_interval=25,
-    )
 
 
 def lease_of(settings: Settings) -> float:
@@ -134,7 +122,7 @@ class Runtime:
         if client is None and settings.redis_url is None:
             raise ValueError("a Runtime needs Redis: settings.redis_url is empty")
         self.settings = settings
-        self.redis = client if client is not None else connect(str(settings.redis_url))
+        self.redis = client if client is not None else redis_address.connect(settings)
         self.stopping = threading.Event()
         self.heartbeat: Heartbeat | None = None
         self._links: dict[str, Link] = {}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import ssl
 import sys
 import zoneinfo
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from dotenv.parser import parse_stream
 
-from workers import scope
+from workers import redis_address, scope
 from workers.scope import Scope
 from workers.vtex.states import DEFAULT_FEED_STATES, FEED_FILTER_STATES
 
@@ -31,7 +32,6 @@ T = TypeVar("T")
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _SINKS = "sqlite:///..., postgresql+psycopg://..., https://..., file:///..., python:module:factory"
-_REDIS_SCHEMES = ("redis", "rediss")
 _SHORTEST_HOOK_SECRET = 16
 
 
@@ -101,6 +101,9 @@ class Settings:
     #: One or several, separated by spaces.
     erp_signing_secret: Secret = field(default_factory=lambda: Secret(""))
     redis_url: str | None = field(default=None, repr=False)
+    #: The certificates (PEM) that Redis' own must be signed by; None is those that the system trusts.
+    redis_ca: str | None = field(default=None, repr=False)
+    sentinel_password: Secret = field(default_factory=lambda: Secret(""))
     data_dir: Path = Path("var")
     timezone: str = "America/Sao_Paulo"
     http_timeout: float = 10.0
@@ -401,13 +404,15 @@ def _postgresql_database(text: str) -> None:
 
 
 def _redis_url(text: str) -> str:
-    otherwise = "must be an address such as redis://host:6379/0 (or rediss://host:6379/0)"
-    if text.startswith("sentinel:"):
-        raise ValueError(
-            "names Sentinels, which this version cannot use yet: give the address of the Redis itself"
-        )
-    if text.split(":", 1)[0] not in _REDIS_SCHEMES or not _split(text, otherwise).hostname:
-        raise ValueError(otherwise)
+    redis_address.parse(text)
+    return text
+
+
+def _certificates(text: str) -> str:
+    try:
+        ssl.create_default_context(cadata=text)
+    except (ssl.SSLError, ValueError):
+        raise ValueError("must be certificates in PEM form (-----BEGIN CERTIFICATE-----)") from None
     return text
 
 
@@ -491,6 +496,8 @@ def load() -> Settings:
         erp_token=Secret(read.parsed("ERP_TOKEN", "", _credential)),
         erp_signing_secret=read.parsed("ERP_SIGNING_SECRET", Secret(""), _signing_secret),
         redis_url=read.parsed("REDIS_URL", None, _redis_url),
+        redis_ca=read.parsed("REDIS_CA", None, _certificates),
+        sentinel_password=read.parsed("SENTINEL_PASSWORD", Secret(""), Secret),
         data_dir=read.parsed("DATA_DIR", Path("var"), Path),
         timezone=read.parsed("TIMEZONE", "America/Sao_Paulo", _zone),
         http_timeout=read.parsed("HTTP_TIMEOUT_SECONDS", 10.0, number(0.1, 60)),

@@ -66,6 +66,7 @@ def secrets_of(settings: Settings) -> set[str]:
     found.add(settings.erp_token.reveal())
     found.add(settings.hook_secret.reveal())
     found |= tokens.secrets_in(settings.web_tokens.reveal())
+    found.add(settings.sentinel_password.reveal())
     for secret in settings.erp_signing_secret.reveal().split():
         found |= {secret, secret.removeprefix("whsec_")}
     if settings.erp_url.startswith("http"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from workers.embedded import Embedded
+from workers.embedded import PORTS, Embedded, _is_free
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60.0  # seconds; no test measures time, it only must not wait for ever
@@ -109,6 +110,12 @@ def processes(tmp_path):
     started = Processes(tmp_path)
     yield started
     started.end()
+
+
+@pytest.fixture
+def ports():
+    """Free ports below those of outgoing connections, so that nothing takes one before its server does."""
+    return iter(random.sample([port for port in random.sample(PORTS, 200) if _is_free(port)], 50))
 
 
 @pytest.fixture

@@ -22,7 +22,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, and an environment with what is needed and nothing of ours besides."""
     monkeypatch.chdir(tmp_path)
     for name in list(os.environ):
-        if name.startswith(("VTEX_", "ERP_", "REDIS_", "FEED_", "WORKER_", "FLOWER_", "LOG_", "ALLOW_")):
+        if name.startswith(
+            ("VTEX_", "ERP_", "REDIS_", "SENTINEL_", "FEED_", "WORKER_", "FLOWER_", "LOG_", "ALLOW_")
+        ):
             monkeypatch.delenv(name)
     for name in ("DATA_DIR", "TIMEZONE", "HTTP_TIMEOUT_SECONDS", "SWEEP_SECONDS", "RETRY_HORIZON_HOURS"):
         monkeypatch.delenv(name, raising=False)
@@ -180,7 +182,13 @@ def test_wrong_and_missing_together(env: Any) -> None:
         ("REDIS_URL", "localhost:6379", "such as redis://"),
         ("REDIS_URL", "unix:///tmp/hush", "such as redis://"),
         ("REDIS_URL", "redis://", "such as redis://"),
-        ("REDIS_URL", "sentinel://:hush@one:26379/0;sentinel://:hush@two:26379/0", "cannot use yet"),
+        ("REDIS_URL", "sentinel://:hush@one:26379/0;sentinel://:hush@two:26379/0", "such as redis://"),
+        ("REDIS_URL", "sentinel://:hush@one,two:26379", "name the service"),
+        ("REDIS_URL", "redis://:hush@one,two/0", "through Sentinels"),
+        ("REDIS_URL", "rediss://:hush@one/0?ssl_cert_reqs=none", "always verified"),
+        ("REDIS_URL", "redis://:hush/hush@one/0", "%-encoded"),
+        ("REDIS_URL", "redis://one/zero", "number of the database"),
+        ("REDIS_CA", "-----BEGIN CERTIFICATE-----\nhush\n-----END CERTIFICATE-----", "PEM"),
         ("REDIS_URL", "redis://user:hush@host:port/0", "such as redis://"),
     ],
 )
@@ -203,6 +211,9 @@ def test_one_wrong_value_is_one_problem_and_shows_no_secret(
         ("ERP_URL", "postgresql+psycopg:///erp"),
         ("REDIS_URL", "rediss://:pass@redis.example:6380/1"),
         ("REDIS_URL", "redis://redis:6379/0"),
+        ("REDIS_URL", "redis://[::1]:6379"),
+        ("REDIS_URL", "sentinel://worker:pass@one,two:26380,[::1]/orders/1"),
+        ("REDIS_URL", "sentinels://:p%40ss@one/orders"),
         ("VTEX_BASE_URL", "https://vtex.example/prefix"),
         ("VTEX_BASE_URL", "http://127.0.0.1:8900"),
         ("VTEX_BASE_URL", "http://[::1]:8900"),

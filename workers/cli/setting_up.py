@@ -50,10 +50,11 @@ def choose(loaded: Settings, name: str | None) -> Account:
 @contextlib.contextmanager
 def opened(account: str | None) -> Iterator[tuple[Settings, Ledger]]:
     """The settings, and the store's ledger for as long as it is needed."""
-    from workers.runtime import connect, ledger_of
+    from workers.redis_address import connect
+    from workers.runtime import ledger_of
 
     loaded = with_redis(the_settings())
-    client = connect(str(loaded.redis_url))
+    client = connect(loaded)
     try:
         yield loaded, ledger_of(client, loaded, choose(loaded, account).name)
     finally:

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from workers import telemetry
+from workers import redis_address, telemetry
 from workers.books import Books
 from workers.ledger import Ledger
 from workers.runtime import ledger_of
@@ -35,7 +35,7 @@ class Office:
 
     def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
         self.settings = settings
-        self.redis = client if client is not None else connect(str(settings.redis_url))
+        self.redis = client if client is not None else connect(settings)
         self._books = {name: Books.of(ledger_of(self.redis, settings, name)) for name in settings.accounts}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="web")
 
@@ -74,15 +74,12 @@ class Office:
         app.close()
 
 
-def connect(url: str) -> redis.Redis:
+def connect(settings: Settings) -> redis.Redis:
     """A client that gives up soon: somebody waits for the answer."""
-    return redis.Redis.from_url(
-        url,
-        decode_responses=True,
+    return redis_address.connect(
+        settings,
         socket_timeout=_REDIS_SILENCE,
         socket_connect_timeout=_REDIS_SILENCE,
-        socket_keepalive=True,
-        health_check_interval=25,
         retry=Retry(NoBackoff(), 1),  # a connection that Redis' restart has cut is replaced
     )
 

@@ -1,0 +1,96 @@
+"""The users of deploy/redis/users.acl: each can do its work and nothing else."""
+
+import contextlib
+
+import pytest
+import redis
+from celery import Celery
+
+from workers import embedded, heartbeat
+from workers.app import QUEUES
+
+from .redis_servers import password, users
+from .system import System, free_port, get
+
+
+@pytest.fixture
+def server(tmp_path, processes, ports, wait_until):
+    """One server with the shipped users; answers a client for each."""
+    port = next(ports)
+    (tmp_path / "users.acl").write_text(users())
+    processes.start(
+        [embedded.binary(), "--port", port, "--aclfile", "users.acl", "--appendonly", "yes"], cwd=tmp_path
+    )
+    with contextlib.ExitStack() as stack:
+
+        def client(user):
+            made = redis.Redis(port=port, username=user, password=password(user), decode_responses=True)
+            return stack.enter_context(contextlib.closing(made))
+
+        client.url = lambda user: f"redis://{user}:{password(user)}@127.0.0.1:{port}/0"
+        wait_until(lambda: _answers(client("worker")), "the server")
+        yield client
+
+
+def _answers(client):
+    with contextlib.suppress(redis.ConnectionError):
+        return client.ping()
+
+
+def test_an_erp_may_only_put_messages_into_the_default_queue(server):
+    with Celery("erp", broker=server.url("erp"), set_as_current=False) as erp:
+        erp.send_task("orders.cancel", kwargs={"order_id": "1-01", "reason": "x", "key": "one"})
+    assert server("worker").llen("celery") == 1
+    erp = server("erp")
+    for denied in (
+        lambda: erp.lrange("celery", 0, -1),
+        lambda: erp.rpop("celery"),
+        lambda: erp.lpush("orders", "x"),
+        lambda: erp.get("vo:store:counts"),
+        lambda: erp.delete("celery"),
+        erp.info,
+        lambda: erp.eval("return 1", 0),
+        lambda: erp.publish("/0.celery.pidbox", "{}"),
+        lambda: list(erp.scan_iter()),
+    ):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            denied()
+
+
+def test_a_worker_may_not_administer_the_server_nor_touch_what_is_not_ours(server):
+    worker = server("worker")
+    for denied in (
+        worker.flushall,
+        worker.shutdown,
+        worker.config_get,
+        worker.acl_list,
+        worker.script_flush,
+        lambda: worker.keys("*"),
+        lambda: worker.replicaof("127.0.0.1", 1),
+        lambda: worker.client_kill_filter(laddr="127.0.0.1:1"),
+        lambda: worker.set("another-program", 1),
+    ):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            denied()
+
+
+def test_everything_runs_as_worker_and_commands_come_from_the_erp(server, tmp_path, wait_until):
+    with System(tmp_path / "system", orders=20) as system:
+        port = free_port()
+        system.settings |= {"REDIS_URL": server.url("worker"), "FLOWER_PORT": str(port)}
+        flower = system.start("flower")
+        running = system.start("up")
+        system.each_once()
+        with Celery("erp", broker=server.url("erp"), set_as_current=False) as erp:
+            order = system.in_erp()[0]
+            erp.send_task("orders.cancel", kwargs={"order_id": order, "reason": "sem estoque", "key": "c-1"})
+        wait_until(lambda: system.run("command", "c-1").returncode == 0, "the cancellation")
+        wait_until(
+            lambda: "worker1-" in get(f"http://127.0.0.1:{port}/workers")[1], "Flower's list of workers"
+        )
+        assert len(heartbeat.living(server("worker"))) == 2
+        assert set(system.json("status")["queues"]) >= set(QUEUES)
+        assert system.stop(running) == 0
+        system.stop(flower)
+        for process in (running, flower):
+            assert "permission" not in system.output(process)
