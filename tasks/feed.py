@@ -10,7 +10,9 @@ from typing import Any
 from tasks.base import Tick
 from workers import errors, runtime, telemetry
 from workers.app import app
+from workers.conditions import FEED_GONE
 from workers.dispatch import enqueue
+from workers.feed_watch import faults_of
 from workers.runtime import IO_THREADS, Link, Runtime
 from workers.vtex.client import LARGEST_LOT, FeedNotConfigured
 from workers.vtex.schemas import Event, FeedConfig
@@ -40,7 +42,7 @@ def poll(link: Link) -> None:
                 drain(runtime.current(), link, renew)
         except FeedNotConfigured:
             link.ledger.remember("feed_configured", 0)
-            log.error("feed_not_configured", do="run: vtexorders feed configure")
+            link.conditions.settle((FEED_GONE,), faults_of(None, ()))
         except errors.OrderLinkError as error:
             link.trouble(error)
             log.warning("feed_stopped", why=str(error))

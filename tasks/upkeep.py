@@ -14,14 +14,17 @@ from workers import errors, intake, runtime, telemetry
 from workers.app import COMMANDS, HANDLING, ORDERS, app
 from workers.dispatch import enqueue
 from workers.erp.sink import Forgetful
+from workers.feed_watch import LISTED, shared
 from workers.ledger import DOWNLOAD
 from workers.outcome import report
-from workers.reconcile import LOOK_BACK, close_gap
+from workers.reconcile import LOOK_BACK, close_gap, close_other_gaps
 from workers.runtime import Link
 
 log = telemetry.get(__name__)
 
 LEASE_SECONDS = 60.0
+#: Seconds until VTEX's list is searched again for cancellations and for what is under way.
+LIST_AGAIN_SECONDS = 6 * 3600.0
 #: So many messages in flight are looked at one by one.
 LOOKED_AT = 2000
 #: So often it is looked whether messages are missing, and so many seconds apart.
@@ -40,7 +43,10 @@ def sweep(link: Link) -> None:
 
 @app.task(name="upkeep.reconcile", base=Tick)
 def reconcile(link: Link) -> None:
-    """Take in what waits at VTEX and is not known here: events that were lost, or a ledger that was."""
+    """Take in what waits at VTEX and is not known here: events that were lost, or a ledger that was.
+
+    What waits no more is searched for seldom, and soon after the ledger began anew or the feed had a gap.
+    """
     if link.ledger.paused() or link.settings.shadow:
         return
     with link.ledger.alone("reconcile", LEASE_SECONDS) as renew:
@@ -50,14 +56,23 @@ def reconcile(link: Link) -> None:
         until = datetime.now(UTC) - timedelta(seconds=runtime.current().settings.reconcile_min_age)
         try:
             gap = close_gap(link, until - LOOK_BACK, until, renew)
+            if link.ledger.recall(LISTED) is None:
+                close_other_gaps(link, gap, until - LOOK_BACK, until, renew)
+                link.ledger.remember(LISTED, link.ledger.now(), LIST_AGAIN_SECONDS)
         except errors.OrderLinkError as error:
             link.trouble(error)
             log.warning("reconcile_failed", why=str(error))
             return
         link.ledger.remember("reconcile_missing", len(gap.missing))
         link.ledger.remember("reconcile_dead", len(gap.dead))
-        if gap.missing or gap.dead:
-            log.warning("reconciled", taken_in=len(gap.missing), dead_but_waiting=len(gap.dead))
+        shared(link, gap.strangers)
+        if gap.missing or gap.dead or gap.canceled:
+            log.warning(
+                "reconciled",
+                taken_in=len(gap.missing),
+                dead_but_waiting=len(gap.dead),
+                cancellations=len(gap.canceled),
+            )
 
 
 @app.task(name="upkeep.expire", base=Tick)

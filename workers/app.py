@@ -32,13 +32,15 @@ ACK_SECONDS = 1.0
 PAUSE_LOOK_SECONDS = 1.0
 #: Seconds between two looks at what the ERP is still to be told.
 TELL_SECONDS = 5.0
+#: Seconds between two looks at the feed's configuration, and at orders that VTEX has not ended.
+WATCH_SECONDS = 60.0
 #: Seconds between two looks for personal data that is to be erased.
 EXPIRE_SECONDS = 3600.0
 
 app = Celery(
     "vtexorders",
     events="workers.events:Events",
-    include=["tasks.feed", "tasks.orders", "tasks.commands", "tasks.upkeep", "tasks.probe"],
+    include=["tasks.feed", "tasks.orders", "tasks.commands", "tasks.upkeep", "tasks.probe", "tasks.watch"],
 )
 
 
@@ -115,6 +117,8 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "upkeep.sweep": settings.sweep,
         "upkeep.probe": PAUSE_LOOK_SECONDS,
         "upkeep.reconcile": settings.reconcile,
+        "upkeep.watch_feed": WATCH_SECONDS,
+        "upkeep.look_again": WATCH_SECONDS,
         "orders.tell": TELL_SECONDS,
         "upkeep.expire": EXPIRE_SECONDS,
     }

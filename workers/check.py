@@ -15,12 +15,13 @@ from typing import Any, Literal
 import redis
 
 from workers import errors, heartbeat, redis_address
+from workers.conditions import Conditions
 from workers.erp.sink import Sink
+from workers.feed_watch import LOOKED_AT, faults_of
 from workers.ledger import Ledger
 from workers.settings import Account, Settings
 from workers.vtex.client import Vtex
 from workers.vtex.schemas import FeedConfig, OrderPage
-from workers.vtex.states import FEED_FILTER_STATES
 
 Level = Literal["good", "look", "bad"]
 
@@ -28,8 +29,6 @@ Level = Literal["good", "look", "bad"]
 SHORT_VISIBILITY = 60
 #: A feed that got no event for its retention period is removed by VTEX. Seconds.
 LONG_RETENTION = 14 * 86400
-#: A feed whose oldest event waits longer than this is not being read well. Seconds.
-OLD_EVENT = 3600
 #: Clocks that differ by more make dates in logs and reports misleading. Seconds.
 CLOCK_DIFFERENCE = 30
 #: How full Redis may be before it is worth a look.
@@ -61,12 +60,7 @@ def check_vtex(vtex: Vtex, settings: Settings) -> Iterator[Finding]:
         if problem.says.startswith("refused"):
             return
     elif config is None:
-        yield Finding(
-            "bad",
-            "VTEX feed",
-            "there is no feed for this application key, so no order will come",
-            "run: vtexorders feed configure",
-        )
+        yield from _faults(None, settings)
     else:
         yield good("VTEX access", "the application key may read the feed")
         yield from _feed(config, settings)
@@ -85,27 +79,9 @@ def check_vtex(vtex: Vtex, settings: Settings) -> Iterator[Finding]:
 def _feed(config: FeedConfig, settings: Settings) -> Iterator[Finding]:
     again = "run: vtexorders feed configure"
     fine = True
-    if config.filter_type == "FromOrders":
+    for finding in _faults(config, settings):
         fine = False
-        yield Finding(
-            "look",
-            "VTEX feed",
-            "filters by order fields, which is known to miss events",
-            f"{again} (by workflow)",
-        )
-    missing = [state for state in settings.feed_states if config.states and state not in config.states]
-    if missing:
-        fine = False
-        yield Finding("bad", "VTEX feed", f"does not ask for {', '.join(missing)}", again)
-    unknown = [state for state in config.states if state not in FEED_FILTER_STATES]
-    if unknown:
-        fine = False
-        yield Finding(
-            "bad",
-            "VTEX feed",
-            f"asks for {', '.join(unknown)}, which VTEX does not know and never fires",
-            again,
-        )
+        yield finding
     if config.visibility_timeout is not None and config.visibility_timeout < SHORT_VISIBILITY:
         fine = False
         yield Finding(
@@ -124,13 +100,11 @@ def _feed(config: FeedConfig, settings: Settings) -> Iterator[Finding]:
         )
     if fine:
         yield good("VTEX feed", f"configured for {', '.join(config.states) or 'all states'}")
-    if config.oldest_seconds is not None and config.oldest_seconds > OLD_EVENT:
-        yield Finding(
-            "look",
-            "VTEX feed",
-            f"{config.quantity or 0} events wait, the oldest for {config.oldest_seconds / 3600:.1f} h",
-            "are enough workers running? vtexorders status",
-        )
+
+
+def _faults(config: FeedConfig | None, settings: Settings) -> Iterator[Finding]:
+    for fault in faults_of(config, settings.feed_states):
+        yield Finding(fault.level, "VTEX feed", fault.says, fault.do)
 
 
 def check_erp(sink: Sink) -> Iterator[Finding]:
@@ -204,6 +178,9 @@ def check_work(client: redis.Redis, ledger: Ledger, settings: Settings) -> Itera
             f"{'the store' if scope == 'vtex' else 'the ERP'} was paused by {who}: {pause['why']}",
             "run: vtexorders resume" if pause.get("by") else _TRIED[pause.get("kind", "access")],
         )
+    for condition in Conditions(ledger).all():
+        if condition.name not in LOOKED_AT:
+            yield Finding("look", condition.name.replace("_", " "), condition.says, condition.do)
     odd = len(ledger.oddities())
     if odd:
         yield Finding(

@@ -279,6 +279,13 @@ class Ledger:
             rows = cast("list[list[str | None]]", pipe.execute())
         return ["not_ours" if scope and (state, out) == ("ignored", scope) else state for state, out in rows]
 
+    def told(self, order_ids: Sequence[str]) -> list[tuple[str | None, str]]:
+        """Of each: its state (None for one that is not known), and the last thing that the ERP was told about it."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for order_id in order_ids:
+                pipe.hmget(self.key(f"o:{order_id}"), "state", "told")
+            return [(state, told or "") for state, told in pipe.execute()]
+
     def forget(self, order_id: str) -> str:
         """Erase the record of an ended order: ``erased``, or ``unknown``, or ``busy`` (it is in progress)."""
         return str(self.move("forget", order_id, self.tombstone))
@@ -461,9 +468,13 @@ class Ledger:
         """True for one caller in that many seconds, over all processes."""
         return bool(self.redis.set(self.key(f"once:{what}"), 1, nx=True, px=int(seconds * 1000)))
 
-    def remember(self, what: str, value: float) -> None:
-        """Keep a number that another process wants to know, for an hour."""
-        self.redis.set(self.key(f"known:{what}"), value, ex=3600)
+    def remember(self, what: str, value: float, seconds: float = 3600) -> None:
+        """Keep a number that another process wants to know, for so long."""
+        self.redis.set(self.key(f"known:{what}"), value, ex=int(seconds))
+
+    def unremember(self, *what: str) -> None:
+        """Forget such numbers."""
+        self.redis.delete(*(self.key(f"known:{one}") for one in what))
 
     def recall(self, what: str) -> float | None:
         """What was remembered."""

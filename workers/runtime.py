@@ -14,6 +14,7 @@ import redis
 from workers import errors, redis_address, telemetry
 from workers.breaker import Breaker, unavailable
 from workers.command_ledger import CommandLedger
+from workers.conditions import Conditions
 from workers.erp.sink import Delivery, Sink, SinkOptions, open_sink
 from workers.heartbeat import Heartbeat
 from workers.ledger import Ledger
@@ -75,6 +76,11 @@ class Link:
     def commands(self) -> CommandLedger:
         """The account's commands, beside its orders."""
         return CommandLedger(self.ledger)
+
+    @property
+    def conditions(self) -> Conditions:
+        """What is wrong with the account as a whole."""
+        return Conditions(self.ledger)
 
     def deliver(self, delivery: Delivery) -> None:
         """Hand it to the ERP; a failure is the ERP's and not VTEX's (its ``scope``; :class:`SinkDenied`)."""

@@ -109,6 +109,8 @@ class Settings:
     http_timeout: float = 10.0
     feed_poll: float = 5.0
     feed_states: tuple[str, ...] = DEFAULT_FEED_STATES
+    #: A feed that is gone or not ours is configured again by itself.
+    feed_managed: bool = False
     sweep: float = 10.0
     order_scope: Scope = field(default_factory=Scope)
     #: "" (off), "look" (read only) or "deliver" (read, and fill the ERP): VTEX is never changed.
@@ -503,6 +505,7 @@ def load() -> Settings:
         http_timeout=read.parsed("HTTP_TIMEOUT_SECONDS", 10.0, number(0.1, 60)),
         feed_poll=read.parsed("FEED_POLL_SECONDS", 5.0, number(0.2, 3600)),
         feed_states=read.parsed("FEED_STATES", DEFAULT_FEED_STATES, _states),
+        feed_managed=read.parsed("FEED_MANAGED", False, _switch),
         sweep=read.parsed("SWEEP_SECONDS", 10.0, number(0.2, 3600)),
         order_scope=read.parsed("ORDER_SCOPE", Scope(), scope.parse),
         shadow=read.parsed("SHADOW", "", _shadow),

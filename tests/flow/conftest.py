@@ -76,7 +76,8 @@ def _worker(_settings):
     import tasks.feed
     import tasks.orders
     import tasks.probe
-    import tasks.upkeep  # noqa: F401 - the worker's tasks
+    import tasks.upkeep
+    import tasks.watch  # noqa: F401 - the worker's tasks
     from workers.app import QUEUES, app, configuration
 
     app.conf.update(configuration(_settings))

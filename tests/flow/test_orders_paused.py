@@ -123,8 +123,9 @@ def test_a_feed_without_configuration_is_told_and_nothing_breaks(flow):
     store = flow(orders=2)
     store.settled(events=2)
     store.vtex.control("feed", {"configured": False})
-    store.until(lambda: len(store.logs("feed_not_configured")) >= 2, "the alarm")
-    assert store.logs("feed_not_configured")[0]["level"] == "error"
+    store.until(lambda: store.logs("condition"), "the alarm")
+    (alarm,) = store.logs("condition")
+    assert (alarm["level"], alarm["condition"]) == ("error", "feed_gone")
     assert not store.ledger.paused()
     store.vtex.control("feed", {"configured": True})
     store.vtex.create(count=3)

@@ -181,7 +181,7 @@ def test_a_feed_that_is_not_configured_is_said_plainly(system, wait_until):
     wait_until(
         lambda: "VTEX has no feed for this key yet" in system.output(up), "a plain word about the feed"
     )
-    wait_until(lambda: system.said(up, "feed_not_configured"), "a line in the log")
+    wait_until(lambda: system.said(up, "condition"), "a line in the log")
 
     assert system.run("feed", "configure").returncode == 0
     system.vtex.create(5)

@@ -14,6 +14,7 @@ import tasks.feed
 import tasks.orders
 import tasks.probe
 import tasks.upkeep
+import tasks.watch
 from workers import app as module
 from workers import policy
 from workers.settings import Account, Secret, Settings

@@ -58,6 +58,10 @@ def status(account: str | None, *, as_json: bool) -> None:
             f"resumed  {'VTEX' if last['scope'] == 'vtex' else 'ERP'} by {last['by']} at {when}"
             f" (was paused by {by}: {pause['why']})"
         )
+    for condition in document["conditions"]:
+        click.echo(f"ALARM    {condition['name'].replace('_', ' ')}: {condition['says']}")
+        if condition["do"]:
+            click.echo(f"         -> {condition['do']}")
     if document["shadow"]:
         totals = document["totals"]
         click.echo("SHADOW   nothing is changed at VTEX; without it, so far:")
@@ -73,7 +77,10 @@ def _status(loaded: Settings, ledger: Ledger) -> dict[str, Any]:
     from workers import heartbeat
     from workers.app import QUEUES
     from workers.command_ledger import CommandLedger
+    from workers.conditions import Conditions
+    from workers.watchlist import Watchlist
 
+    stuck = Watchlist(ledger).stuck()
     with ledger.redis.pipeline(transaction=False) as pipe:
         for name in QUEUES:
             pipe.llen(name)
@@ -88,6 +95,11 @@ def _status(loaded: Settings, ledger: Ledger) -> dict[str, Any]:
         "uncommitted": ledger.waiting_acks(),
         "paused": ledger.paused(),
         "resumed": ledger.resumed(),
+        "conditions": [asdict(condition) for condition in Conditions(ledger).all()],
+        "watched": len(Watchlist(ledger)),
+        "stuck": [
+            {"orderId": id_, "status": status, "since": since} for id_, (status, since) in stuck.items()
+        ],
         "shadow": loaded.shadow,
         "workers": len(heartbeat.living(ledger.redis)),
         "totals": ledger.stats(),

@@ -147,6 +147,8 @@ def resume(account: str | None, only: str | None) -> None:
 def reconcile(account: str | None, since: datetime | None, *, dry_run: bool, as_json: bool) -> None:
     """Take in orders that wait at VTEX and are not known here; beat does it by itself every ten minutes.
 
+    Also: cancellations that the ERP was not told of, and orders that stand still at VTEX.
+
     On the first day: --since WHEN --dry-run shows which orders wait since before the link existed.
     """
     from workers.reconcile import LOOK_BACK
@@ -154,9 +156,10 @@ def reconcile(account: str | None, since: datetime | None, *, dry_run: bool, as_
     until = datetime.now(UTC)
     quiet = as_json or not sys.stdout.isatty()
     with click.progressbar(length=0, label="reading VTEX's order list", hidden=quiet) as bar:
-        gap = _gap(account, since or until - LOOK_BACK, until, lambda: bar.update(1), dry_run=dry_run)
+        gap, stuck = _gap(account, since or until - LOOK_BACK, until, lambda: bar.update(1), dry_run=dry_run)
     if as_json:
-        click.echo(json.dumps(asdict(gap) | {"dry_run": dry_run}, ensure_ascii=False))
+        said = {id_: {"status": status, "since": since_} for id_, (status, since_) in stuck.items()}
+        click.echo(json.dumps(asdict(gap) | {"stuck": said, "dry_run": dry_run}, ensure_ascii=False))
         return
     click.echo(
         f"{gap.waiting} orders wait at VTEX in ready-for-handling; {gap.in_progress} of them are in progress here."
@@ -171,27 +174,47 @@ def reconcile(account: str | None, since: datetime | None, *, dry_run: bool, as_
         click.echo(
             f"{gap.listed_late} are finished here; VTEX's list has not caught up, or somebody set them back."
         )
+    if gap.canceled:
+        verb = "would be looked at" if dry_run else "are looked at"
+        click.echo(
+            f"{len(gap.canceled)} are canceled at VTEX, the ERP may have them, and they {verb}."
+            + _some(gap.canceled)
+        )
+    if gap.unwatched:
+        verb = "would be watched" if dry_run else "are watched"
+        click.echo(f"{gap.unwatched} are under way at VTEX and not known here; they {verb} until invoiced.")
+    if gap.strangers:
+        click.echo(
+            f"The events of {len(gap.strangers)} should have come and did not: does another system use this key?"
+            + _some(gap.strangers)
+        )
+    for order_id, (status, moment) in stuck.items():
+        click.echo(f"{order_id} stands still at VTEX in {status} since {moment[:19]}Z.")
 
 
 def _gap(
     account: str | None, since: datetime, until: datetime, step: Callable[[], object], *, dry_run: bool
-) -> Gap:
-    """Close the gap; only looking works without a Redis, too: then every order is unknown."""
+) -> tuple[Gap, dict[str, tuple[str, str]]]:
+    """Close the gap; only looking works without a Redis, too: then every order is unknown. And what stands still."""
     from workers import embedded
-    from workers.reconcile import Gap, close_gap, sort_out, waiting_orders
+    from workers.reconcile import Gap, close_gap, close_other_gaps, listed, sort_out
     from workers.vtex.client import Vtex
+    from workers.vtex.states import READY_FOR_HANDLING
+    from workers.watchlist import Watchlist
 
     loaded = the_settings()
     if dry_run and not loaded.redis_url and not embedded.find(loaded.data_dir):
         vtex = Vtex(choose(loaded, account), timeout=loaded.http_timeout, pool=1)
         gap = Gap()
-        for ids in waiting_orders(vtex, since, until):
-            sort_out(gap, ids, [None] * len(ids))
+        for rows in listed(vtex, READY_FOR_HANDLING, since, until):
+            sort_out(gap, [row.order_id for row in rows], [None] * len(rows))
             step()
         vtex.close()
-        return gap
+        return gap, {}
     with _link(account) as link:
-        return close_gap(link, since, until, step, dry_run=dry_run)
+        gap = close_gap(link, since, until, step, dry_run=dry_run)
+        close_other_gaps(link, gap, since, until, step, dry_run=dry_run)
+        return gap, Watchlist(link.ledger).stuck()
 
 
 @click.command()

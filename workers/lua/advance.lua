@@ -23,6 +23,17 @@ if rec.step == 'start-handling' then release_order(id, token) end
 note(key, code, detail)
 if COUNTED[code] then count(code) end
 if code == 'delivered' or code == 'told_canceled' then redis.call('ZADD', DELIVERED, seconds(now), id) end
+if rec.erp and (to == 'start-handling' or to == 'ack') then -- the ERP has it: look at it again until VTEX says that it is over
+  local status = redis.call('HGET', key, 'status')
+  if status == 'canceled' or status == 'invoiced' then
+    redis.call('ZREM', WATCH, id)
+    redis.call('HDEL', STUCK, id)
+  elseif code == 'told_canceled' then
+    redis.call('ZADD', WATCH, seconds(now + 600), id)
+  else
+    redis.call('ZADD', WATCH, 'NX', seconds(now + 3600), id)
+  end
+end
 if code == 'delivered' or code == 'told_canceled' then redis.call('HDEL', key, 'redeliver') end
 
 if rec.again then

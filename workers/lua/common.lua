@@ -10,6 +10,7 @@ local function order_key(id) return P .. 'o:' .. id end
 local function handles_key(id) return P .. 'h:' .. id end
 local DUE, ACKS, COUNTS, STATS, DEAD = P .. 'due', P .. 'acks', P .. 'counts', P .. 'stats', P .. 'dead'
 local DELIVERED = P .. 'delivered' -- when the ERP got which order
+local WATCH, STUCK = P .. 'watch', P .. 'stuck' -- what the ERP has and VTEX has not ended: see watchlist.py
 
 -- Commands: what an ERP asks for. Their index, totals and ends; what the ERP is still to be told.
 local CDUE, CCOUNTS, CDEAD, CTELL = P .. 'cdue', P .. 'ccounts', P .. 'cdead', P .. 'ctell'

@@ -8,6 +8,8 @@ if newer(rec) or rec.state == 'open' or rec.state == 'parked' then return 'busy'
 redis.call('DEL', key, handles_key(id))
 redis.call('ZREM', DELIVERED, id)
 redis.call('ZREM', DEAD, id)
+redis.call('ZREM', WATCH, id)
+redis.call('HDEL', STUCK, id)
 move_state(key, rec.state, 'done')
 redis.call('HSET', key, 'v', VERSION, 'state', 'done', 'forgotten', '1', 'at', rec.at or '')
 if rec.erp then redis.call('HSET', key, 'erp', rec.erp, 'told', rec.told or '') end

@@ -170,6 +170,7 @@ class Vtex(Writes):
         per_page: int = LARGEST_PAGE,
         status: str | None = None,
         created: tuple[datetime, datetime] | None = None,
+        authorized: tuple[datetime, datetime] | None = None,
         order_by: str = "creationDate,asc",
     ) -> OrderPage:
         """One page of the order list, for reconciliation: it lags by minutes and ends after 3,000 rows."""
@@ -178,9 +179,10 @@ class Vtex(Writes):
         query = {"page": str(page), "per_page": str(per_page), "orderBy": order_by}
         if status:
             query["f_status"] = status
-        if created:
-            since, until = (_milliseconds(moment) for moment in created)
-            query["f_creationDate"] = f"creationDate:[{since} TO {until}]"
+        for field, window in (("creationDate", created), ("authorizedDate", authorized)):
+            if window:
+                since, until = (_milliseconds(moment) for moment in window)
+                query[f"f_{field}"] = f"{field}:[{since} TO {until}]"
         answer = self._call(_LIST, f"/api/oms/pvt/orders?{urlencode(query, quote_via=quote)}")
         return load_order_page(json_of(_LIST, answer))
 

@@ -126,6 +126,7 @@ class OrderRow:
     order_id: str
     status: str | None
     creation_date: str
+    authorized_date: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +244,7 @@ class _RowSchema(Lenient):
     order_id = fields.String(data_key="orderId", **_ID)
     status = Text(**OPTIONAL)
     creation_date = Instant(data_key="creationDate", **ABSENT_DATE)
+    authorized_date = Instant(data_key="authorizedDate", **ABSENT_DATE)
 
 
 class _PagingSchema(Lenient):
@@ -342,7 +344,8 @@ def load_order_page(body: object) -> OrderPage:
         if wrong:
             unusable += 1
         else:
-            rows.append(OrderRow(data["order_id"], data["status"], data["creation_date"] or ""))
+            dates = data["creation_date"] or "", data["authorized_date"] or ""
+            rows.append(OrderRow(data["order_id"], data["status"], *dates))
     paging = body.get("paging")
     page = _PAGING.load(paging if isinstance(paging, dict) else {})
     return OrderPage(

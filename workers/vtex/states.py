@@ -55,6 +55,17 @@ TOO_EARLY = frozenset(
     }
 )
 
+#: Where VTEX itself moves an order on, and where its known problems leave one: seconds after which it stands still.
+STANDS_STILL = {
+    "start-handling": 3600,
+    "invoice": 4 * 3600,
+    "cancel": 3600,
+    "request-cancel": 24 * 3600,
+}
+
+#: An order that the ERP has may be in these until it ends.
+UNDER_WAY = ("handling", "cancellation-requested", *STANDS_STILL)
+
 #: Known, and nothing for us to do.
 OTHER = frozenset(
     {
