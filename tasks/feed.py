@@ -12,10 +12,10 @@ from workers import errors, runtime, telemetry
 from workers.app import app
 from workers.conditions import FEED_GONE
 from workers.dispatch import enqueue
-from workers.feed_watch import faults_of
+from workers.feed_watch import faults_of, remember
 from workers.runtime import IO_THREADS, Link, Runtime
 from workers.vtex.client import LARGEST_LOT, FeedNotConfigured
-from workers.vtex.schemas import Event, FeedConfig
+from workers.vtex.schemas import Event
 
 log = telemetry.get(__name__)
 
@@ -41,7 +41,7 @@ def poll(link: Link) -> None:
             if not link.ledger.paused():
                 drain(runtime.current(), link, renew)
         except FeedNotConfigured:
-            link.ledger.remember("feed_configured", 0)
+            remember(link, None)
             link.conditions.settle((FEED_GONE,), faults_of(None, ()))
         except errors.OrderLinkError as error:
             link.trouble(error)
@@ -110,19 +110,12 @@ def _set_aside(link: Link, items: Iterable[dict[str, Any]]) -> None:
             link.ledger.discard(handle)
 
 
-def _remember(link: Link, config: FeedConfig | None) -> None:
-    """For those who watch: is there a feed, and what waits in it."""
-    link.ledger.remember("feed_configured", int(config is not None))
-    link.ledger.remember("feed_quantity", (config and config.quantity) or 0)
-    link.ledger.remember("feed_oldest", (config and config.oldest_seconds) or 0)
-
-
 def _room(link: Link) -> int:
     """How many more orders may be opened: no more than can end inside half of the visibility timeout."""
     visibility = link.ledger.recall("visibility") or DEFAULT_VISIBILITY
     if link.ledger.once_every("feed-config", 60):
         config = link.vtex.feed_config()
-        _remember(link, config)
+        remember(link, config)
         if config and config.visibility_timeout:
             visibility = config.visibility_timeout
             link.ledger.remember("visibility", visibility)

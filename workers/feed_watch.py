@@ -76,7 +76,7 @@ def watch(link: Link) -> bool:
         config = link.vtex.feed_config()
         faults = list(faults_of(config, states, lasting))
     link.conditions.settle(LOOKED_AT, faults)
-    link.ledger.remember("feed-oldest", (config and config.oldest_seconds) or 0.0)
+    remember(link, config)
     if any(fault.name in _GAPS for fault in faults):
         _note_gap(link)
         return False
@@ -84,6 +84,13 @@ def watch(link: Link) -> bool:
     if fresh:
         link.ledger.remember(_GOOD, link.ledger.now(), _LONG)
     return fresh
+
+
+def remember(link: Link, config: FeedConfig | None) -> None:
+    """For those who watch: is there a feed, and what waits in it."""
+    link.ledger.remember("feed_configured", int(config is not None))
+    link.ledger.remember("feed_quantity", (config and config.quantity) or 0)
+    link.ledger.remember("feed_oldest", (config and config.oldest_seconds) or 0)
 
 
 def good_since(link: Link) -> float | None:
@@ -115,7 +122,7 @@ def _mend(link: Link, config: FeedConfig | None, faults: list[Fault]) -> bool:
 
 def shared(link: Link, strangers: Sequence[str]) -> None:
     """Orders whose events never came although the feed was good: somebody else may read it with our key."""
-    if strangers and (link.ledger.recall("feed-oldest") or 0.0) <= link.settings.reconcile_min_age:
+    if strangers and (link.ledger.recall("feed_oldest") or 0.0) <= link.settings.reconcile_min_age:
         link.ledger.remember("strangers", link.ledger.now())
         says = f"the events of {len(strangers)} recent orders never came by here (such as {strangers[0]})"
         do = "does another system use this application key? Give each its own: they take each other's events"
