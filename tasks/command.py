@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,6 +17,7 @@ from http import HTTPStatus
 from typing import Any, Literal
 
 from celery import Task
+from celery.exceptions import Reject
 from celery.worker.request import Request
 
 from tasks.base import BROKER_TROUBLE, PAUSE_SECONDS, as_ours
@@ -42,6 +44,8 @@ WAIT = (2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 ABSENT_LOOKS, ABSENT_GAP, ABSENT_AFTER = 2, 5.0, 30.0
 #: Where absence takes longer than this (seconds), the looks are farther apart.
 LONG_ABSENCE = 120.0
+#: Seconds until a message is given back that nothing could be done with, as Redis took no request.
+AGAIN_SECONDS = 1.0
 #: Seconds: how exactly the date of an answer tells VTEX's clock; what is allowed for where no answer has one.
 CLOCK_PRECISION, CLOCKS_DIFFER = 5.0, 3600.0
 
@@ -260,15 +264,13 @@ class Command(Task):  # type: ignore[misc]
     def __call__(self, *positional: Any, recorded: bool = False, **named: Any) -> str:
         asked = _arguments(self.kind, positional, named)
         order_id, account, key = (asked.pop(name, None) for name in ("order_id", "account", "key"))
-        process = runtime.current()
+        settings, wrong = runtime.current().settings, None
         try:
-            name = process.settings.account(account).name
+            name = settings.account(_shown(account)).name
         except KeyError as error:
-            why = str(error.args[0])
-            log.error("command_refused", why=why, kind=self.kind, task_id=self.request.id)
-            return f"refused: {why}"
-        link = process.link(name)
-        book = link.commands
+            # a store that does not exist has no ledger: the answer stands where its sender looks for it
+            name, wrong = next(iter(settings.accounts)), errors.Invalid(f"account: {error.args[0]}")
+        link = runtime.current().link(name)
         id_ = str(self.request.id if key is None else key)
         with telemetry.bind(
             account=name,
@@ -278,20 +280,26 @@ class Command(Task):  # type: ignore[misc]
             task_id=self.request.id,
         ):
             try:
-                if not recorded and (refusal := self._record(link, book, order_id, asked, key)):
-                    return f"refused: {refusal}"
-                self._carry(link, book, id_, recorded=recorded)
+                if not recorded and (why := wrong or self._record(link, order_id, asked, key)):
+                    self._refuse(link, order_id, asked, key, why)
+                    return f"refused: {why}"
+                recorded, own_message = True, recorded
+                self._carry(link, link.commands, id_, own_message=own_message)
             except BROKER_TROUBLE as error:
                 log.warning("redis_unavailable", error=type(error).__name__)
+                if not recorded:  # this message is all that there is of it
+                    time.sleep(AGAIN_SECONDS)
+                    raise Reject(requeue=True) from None
             return f"command {_shown(id_)}"
 
-    def _record(
-        self, link: Link, book: CommandLedger, order_id: Any, asked: dict[str, Any], key: Any
-    ) -> str | None:
-        """Record a request that came by the broker; why not, if it is refused (and that is recorded)."""
+    def _payload(self, asked: dict[str, Any]) -> Any:
         # a cancellation's reason stands among the arguments by itself
-        payload = asked if self.kind == "cancel" and "cancel" not in asked else asked.get(self.kind)
-        task_id = str(self.request.id)
+        return asked if self.kind == "cancel" and "cancel" not in asked else asked.get(self.kind)
+
+    def _record(
+        self, link: Link, order_id: Any, asked: dict[str, Any], key: Any
+    ) -> errors.OrderLinkError | None:
+        """Record a request that came by the broker; why not, if it cannot be used."""
         try:
             strange = [name for name in asked if name != self.kind]
             if strange and (self.kind != "cancel" or "cancel" in asked):
@@ -299,29 +307,36 @@ class Command(Task):  # type: ignore[misc]
                     f"the payload is the argument {self.kind}; not known: {clean(', '.join(strange), (), 100)}"
                 )
             accepted = intake.accept(
-                book,
+                link.commands,
                 self.kind,
                 order_id,
-                payload,
+                self._payload(asked),
                 zone=link.settings.timezone,
-                key=task_id if key is None else key,
+                key=str(self.request.id) if key is None else key,
             )
         except errors.OrderLinkError as error:
-            # another request's key names that one, and a key that is none names nothing
-            own = isinstance(error, errors.Invalid) and isinstance(key, str) and intake.ID.fullmatch(key)
-            intake.refuse(book, self.kind, order_id, payload, id_=str(key) if own else task_id, why=error)
-            self.app.send_task("orders.tell", kwargs={"account": link.account.name})
-            log.warning("refused", why=str(error))
-            return str(error)
+            return error
         if not accepted.repeated:
             log.info("accepted")
         return None
 
-    def _carry(self, link: Link, book: CommandLedger, id_: str, *, recorded: bool) -> None:
+    def _refuse(
+        self, link: Link, order_id: Any, asked: dict[str, Any], key: Any, why: errors.OrderLinkError
+    ) -> None:
+        """Record the refusal of a request, under its key or, where that is another's, under the task's id."""
+        # another request's key names that one, and a key that is none names nothing
+        own = isinstance(why, errors.Invalid) and isinstance(key, str) and intake.ID.fullmatch(key)
+        payload, task_id = self._payload(asked), str(self.request.id)
+        if not own or not intake.refuse(link.commands, self.kind, order_id, payload, id_=key, why=why):
+            intake.refuse(link.commands, self.kind, order_id, payload, id_=task_id, why=why)
+        self.app.send_task("orders.tell", kwargs={"account": link.account.name})
+        log.warning("refused", why=str(why))
+
+    def _carry(self, link: Link, book: CommandLedger, id_: str, *, own_message: bool) -> None:
         if "vtex" in link.ledger.paused():
             book.hold(id_)
             return
-        claim = book.claim(id_, runtime.current().token(), own_message=recorded)
+        claim = book.claim(id_, runtime.current().token(), own_message=own_message)
         if isinstance(claim, Refusal):
             log.debug("nothing_to_do", why=claim.why)
             return

@@ -56,15 +56,18 @@ def accept(
 
 def refuse(
     book: CommandLedger, kind: str, order_id: Any, payload: Any, *, id_: str, why: OrderLinkError
-) -> None:
-    """Record a request that cannot be carried, with the reason, for a caller who is not there to be told."""
+) -> bool:
+    """Record a request that cannot be carried, with the reason, for a caller who is not there to be told.
+
+    False: the id belongs to a request that was accepted.
+    """
     kept = payload if isinstance(payload, dict) else {"unusable": str(payload)[:500]}
     try:
         json.dumps(kept, ensure_ascii=False).encode()
     except (ValueError, TypeError, RecursionError):
         kept = {"unusable": "not plain JSON"}
     order = order_id if isinstance(order_id, str) and ID.fullmatch(order_id) else "unknown"
-    book.refuse(id_, kind, order, kept, str(why))
+    return book.refuse(id_, kind, order, kept, str(why))
 
 
 def check(kind: str, order_id: str, payload: Any, *, zone: str) -> Any:

@@ -227,34 +227,49 @@ def test_arguments_that_make_no_sense_are_recorded_as_refused(erp, bare, given, 
     assert words in outcome["why"]
 
 
-def test_a_wrong_account_is_refused_in_the_log_and_in_flower(erp, bare):
+def test_a_wrong_account_is_refused_where_its_sender_finds_it(erp, bare):
     erp, [order] = erp()
-    results = []
-    with erp.run.app.connection_for_read() as connection:
-        receiver = erp.run.app.events.Receiver(connection, handlers={"task-succeeded": results.append})
-        listening = threading.Thread(target=_listen, args=(receiver,), daemon=True)
-        listening.start()
-        task = bare(erp, "orders.invoice", order_id=order, invoice=erp.invoice(order), account="nobody")
-        [line] = erp.until(lambda: erp.run.logs("command_refused"), "a line in the log")
-        shown = erp.until(lambda: [one for one in results if one["uuid"] == task], "the task's event")
-        receiver.should_stop = True
-        listening.join()
-    assert line["task_id"] == task
-    assert "nobody" in line["why"]
-    assert "refused: " in shown[0]["result"]
-    assert "nobody" in shown[0]["result"]
-    assert erp.book.record(task) is None
-    assert (
-        erp.end(erp.ask("invoice", order, erp.invoice(order), account=erp.run.link.account.name))[0] == "done"
-    )
+    for account in ("nobody", {"name": "Conceição"}):
+        task = bare(erp, "orders.invoice", order_id=order, invoice=erp.invoice(order), account=account)
+        state, outcome = erp.end(task)
+        assert (state, "account: no account" in outcome["why"]) == ("refused", True)
+        assert "Conce" not in outcome["why"]
+    own = erp.run.link.account.name
+    assert own in outcome["why"]  # which stores there are
+    assert erp.end(erp.ask("invoice", order, erp.invoice(order), key="k1", account="nobody"))[0] == "refused"
+    erp.ask("invoice", order, erp.invoice(order), key="k1", account=own)  # it used up no key
+    erp.until(lambda: erp.book.record("k1").state == "done", "the better one")
 
 
-def _listen(receiver):
-    while not receiver.should_stop:
-        try:
-            receiver.capture(limit=None, timeout=0.2, wakeup=False)
-        except TimeoutError:
-            continue
+def test_what_is_wrong_under_the_key_of_another_request_is_found_under_the_task_s_id(erp, bare):
+    erp, [order] = erp()
+    assert erp.end(erp.ask("invoice", order, erp.invoice(order), key="nf-1"))[0] == "done"
+    task = bare(erp, "orders.invoice", order_id=order, invoice={"invoiceNumber": "9999"}, key="nf-1")
+    state, outcome = erp.end(task)
+    assert (state, "invoiceValue" in outcome["why"]) == ("refused", True)
+    assert erp.book.record("nf-1").state == "done"
+
+
+def test_a_request_that_redis_does_not_take_is_not_lost(erp, bare, monkeypatch):
+    """As when its memory is full: messages are read and acknowledged, and nothing can be written."""
+    from redis.exceptions import OutOfMemoryError
+
+    from workers.command_ledger import CommandLedger
+
+    erp, [order] = erp()
+    monkeypatch.setattr("tasks.command.AGAIN_SECONDS", 0.1)
+    accept, left = CommandLedger.accept, [3]
+
+    def full(*args):
+        if left[0]:
+            left[0] -= 1
+            raise OutOfMemoryError
+        return accept(*args)
+
+    monkeypatch.setattr(CommandLedger, "accept", full)
+    task = bare(erp, "orders.invoice", order_id=order, invoice=erp.invoice(order))
+    assert erp.end(task)[0] == "done"
+    assert not left[0]
 
 
 # From a program of one's own
