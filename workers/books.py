@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from workers import dispatch, intake
 from workers.command_ledger import CommandLedger
@@ -41,6 +42,13 @@ class Books:
         """Open it again and enqueue it; ``open``, or a word of ``WHY_NOT``."""
         answer = self.replay_order(id_, who)
         return self.replay_command(id_, who) if answer == "unknown" else answer
+
+    def would(self, how: Literal["replay", "redeliver"], id_: str) -> str:
+        """What :meth:`replay` or :meth:`redeliver` would answer; nothing is done."""
+        answer = self.orders.reopen(id_, how, "", dry_run=True)
+        if answer == "unknown" and how == "replay":
+            return self.commands.reopen(id_, "", dry_run=True)
+        return answer
 
     def replay_order(self, id_: str, who: str) -> str:
         """The same for an order alone."""

@@ -180,13 +180,13 @@ class CommandLedger:
             if found or looked < limit:  # a lot that needs nothing does not hide what comes after it
                 return list(zip(found[::3], found[1::3], found[2::3], strict=True))
 
-    def reopen(self, id_: str, who: str) -> str:
+    def reopen(self, id_: str, who: str, *, dry_run: bool = False) -> str:
         """Carry a dead or refused command after all, at its old place; look at a parked one now.
 
         ``who`` (and why) goes into its story. Returns ``open``: the caller enqueues it; or why not: ``unknown``,
         ``newer`` (of a newer program), ``busy``, ``finished`` (it is done), ``void`` (its payload cannot be used).
         """
-        return str(self._move("command_reopen", id_, line(who), self.ledger.patience)[0])
+        return str(self._move("command_reopen", id_, line(who), self.ledger.patience, int(dry_run))[0])
 
     # --- what the ERP is to be told -------------------------------------------------------------------------
 

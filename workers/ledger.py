@@ -264,9 +264,11 @@ class Ledger:
 
     # --- for operators ------------------------------------------------------------------------------------
 
-    def reopen(self, order_id: str, how: Literal["replay", "redeliver"], who: str) -> str:
+    def reopen(
+        self, order_id: str, how: Literal["replay", "redeliver"], who: str, *, dry_run: bool = False
+    ) -> str:
         """Look at an ended order again, or try a parked one now; ``open`` if it must be enqueued, else why not."""
-        return str(self.move("reopen", order_id, how, line(who), self.patience))
+        return str(self.move("reopen", order_id, how, line(who), self.patience, int(dry_run)))
 
     def states(self, order_ids: Sequence[str], scope: str = "") -> list[str | None]:
         """The states of many orders; None for one that is not known.

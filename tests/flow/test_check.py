@@ -210,10 +210,12 @@ def test_no_beat(store):
 
 def test_paused_by_a_person(store):
     begun = store()
-    assert CliRunner().invoke(console, ["pause", "--why", "stock-taking"]).exit_code == 0
+    paused = CliRunner().invoke(console, ["pause", "--why", "stock-taking", "--json"])
+    assert json.loads(paused.stdout)["paused"]["vtex"]["why"] == "stock-taking"
     _, found = begun.check()
     only(found["look"], "stock-taking", "vtexorders resume")
-    assert CliRunner().invoke(console, ["resume"]).exit_code == 0
+    resumed = json.loads(CliRunner().invoke(console, ["resume", "--json"]).stdout)
+    assert (resumed["resumed"], resumed["paused"]) == (["vtex"], {})
     assert not begun.check()[1]["look"]
 
 

@@ -264,10 +264,21 @@ def test_an_operator_sees_an_order_s_commands_and_tries_a_refused_one_again(erp,
     document = json.loads(CliRunner().invoke(console, ["order", order, "--json"]).stdout)
     assert [one["id"] for one in document["commands"]] == [key]
     erp.run.vtex.move(order, "handling")
+    would = CliRunner().invoke(console, ["replay", key, "1-01", "--dry-run"])
+    assert would.exit_code == 1
+    assert f"{key}  refused\n1-01  not known here; refused: not known here\n1 of 2 would be" in would.stdout
+    would = CliRunner().invoke(console, ["replay", key, order, "--dry-run", "--json"])
+    assert json.loads(would.stdout) == {
+        "dry_run": True,
+        "accepted": [key],
+        "refused": {order: "nothing went wrong with it"} if erp.run.ledger.record(order) else {order: "not known here"},
+    }
+    assert erp.book.record(key).state == "refused"
     again = CliRunner().invoke(console, ["replay", key, "--why", "the request was denied"])
     assert again.exit_code == 0, again.output
     assert erp.end(key)[0] == "done"
-    assert CliRunner().invoke(console, ["replay", key]).exit_code == 1
+    done = CliRunner().invoke(console, ["replay", key, "--json"])
+    assert (done.exit_code, json.loads(done.stdout)["refused"]) == (1, {key: "nothing went wrong with it"})
     assert json.loads(CliRunner().invoke(console, ["dead", "--json"]).stdout) == {
         "orders": [],
         "commands": [],

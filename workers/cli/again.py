@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -46,6 +46,7 @@ def _choosing(all_of_what: str) -> Callable[[Callable[..., None]], click.Command
 
     def decorate(command: Callable[..., None]) -> click.Command:
         for option in (
+            json_option,
             dry_run_option,
             click.option("--why", help="For the record."),
             since_option,
@@ -69,7 +70,7 @@ def replay(account: str | None, ids: tuple[str, ...], since: datetime | None, **
         both = Books.of(ledger)
         after = since.timestamp() if since else 0.0
         chosen = ids or (*ledger.dead_since(after), *both.commands.dead_since(after))
-        _each(both, chosen, "replay", me(how["why"]), dry_run=how["dry_run"])
+        _each(both, chosen, "replay", me(how["why"]), dry_run=how["dry_run"], as_json=how["as_json"])
 
 
 @_choosing("Every order that is remembered.")
@@ -83,7 +84,14 @@ def redeliver(account: str | None, ids: tuple[str, ...], since: datetime | None,
 
     with the_ledger(account) as ledger:
         chosen = ids or ledger.delivered_since(since.timestamp() if since else 0)
-        _each(Books.of(ledger), chosen, "redeliver", me(how["why"]), dry_run=how["dry_run"])
+        _each(
+            Books.of(ledger),
+            chosen,
+            "redeliver",
+            me(how["why"]),
+            dry_run=how["dry_run"],
+            as_json=how["as_json"],
+        )
 
 
 def _one_choice(ids: tuple[str, ...], everything: bool, since: datetime | None) -> None:
@@ -91,26 +99,39 @@ def _one_choice(ids: tuple[str, ...], everything: bool, since: datetime | None) 
         raise click.UsageError("name some, or --since WHEN, or --all")
 
 
-def _each(both: Books, ids: Iterable[str], how: str, who: str, *, dry_run: bool) -> None:
-    """Do it to each, and say what was not done; exit 1 if that was the case for one."""
-    ids = list(dict.fromkeys(ids))
-    if dry_run:
-        for id_ in ids:
-            click.echo(f"{id_}  {both.state(id_) or 'not known here'}")
-        click.echo(f"{len(ids)} in all. Nothing was done.")
-        return
+def _each(
+    both: Books, ids: Iterable[str], how: Literal["replay", "redeliver"], who: str, **options: bool
+) -> None:
+    """Do it to each (or only say so), and say what was not done, and why; exit 1 if that was the case for one."""
     from workers.app import app
     from workers.books import WHY_NOT
 
-    refused = 0
+    dry_run, as_json = options["dry_run"], options["as_json"]
+    answers: dict[str, str] = {}
+    refused: dict[str, str] = {}
     try:
-        for id_ in ids:
-            answer = both.replay(id_, who) if how == "replay" else both.redeliver(id_, who)
+        for id_ in dict.fromkeys(ids):
+            state = both.state(id_) or WHY_NOT["unknown"]
+            if dry_run:
+                answer = both.would(how, id_)
+            else:
+                answer = both.replay(id_, who) if how == "replay" else both.redeliver(id_, who)
+            answers[id_] = state
             if answer != "open":
-                refused += 1
-                click.echo(f"{id_}: {WHY_NOT[answer]}", err=True)
+                refused[id_] = WHY_NOT[answer]
+            if not as_json and dry_run:
+                click.echo(f"{id_}  {state}" + (f"; refused: {refused[id_]}" if id_ in refused else ""))
+            elif not as_json and id_ in refused:
+                click.echo(f"{id_}: {refused[id_]}", err=True)
     finally:
         app.close()
-    click.echo(f"{len(ids) - refused} on their way. Watch: vtexorders status")
+    accepted = [id_ for id_ in answers if id_ not in refused]
+    if as_json:
+        document = {"dry_run": dry_run, "accepted": accepted, "refused": refused}
+        click.echo(json.dumps(document, ensure_ascii=False))
+    elif dry_run:
+        click.echo(f"{len(accepted)} of {len(answers)} would be done again. Nothing was done.")
+    else:
+        click.echo(f"{len(accepted)} on their way. Watch: vtexorders status")
     if refused:
         click.get_current_context().exit(1)

@@ -115,10 +115,14 @@ def check(account: str | None, *, as_json: bool) -> None:
 @account_option
 @click.option("--erp", is_flag=True, help="Stop only deliveries to the ERP; what it has already goes on.")
 @click.option("--why", default="", help="For whoever finds it paused.")
-def pause(account: str | None, why: str, *, erp: bool) -> None:
+@json_option
+def pause(account: str | None, why: str, *, erp: bool, as_json: bool) -> None:
     """Stop a store's work, until somebody resumes it. Orders wait in VTEX's feed meanwhile."""
     with the_ledger(account) as ledger:
         ledger.pause("erp" if erp else "vtex", why or "no reason given", by=me(None))
+        if as_json:
+            click.echo(json.dumps({"account": ledger.account, "paused": ledger.paused()}, ensure_ascii=False))
+            return
         click.echo(f"{'The ERP of ' if erp else ''}{ledger.account} is paused. Go on with: vtexorders resume")
 
 
@@ -126,13 +130,18 @@ def pause(account: str | None, why: str, *, erp: bool) -> None:
 @account_option
 @click.option("--erp", "only", flag_value="erp", help="Only the deliveries to the ERP.")
 @click.option("--vtex", "only", flag_value="vtex", help="Only the work at VTEX.")
-def resume(account: str | None, only: str | None) -> None:
+@json_option
+def resume(account: str | None, only: str | None, *, as_json: bool) -> None:
     """Go on with what is paused, everything or one of the two."""
     with the_ledger(account) as ledger:
         from workers.dispatch import go_on
         from workers.ledger import SCOPES
 
         resumed = [scope for scope in SCOPES if only in (None, scope) and go_on(ledger, scope, me(None))]
+        if as_json:
+            document = {"account": ledger.account, "resumed": resumed, "paused": ledger.paused()}
+            click.echo(json.dumps(document, ensure_ascii=False))
+            return
         what = f"The ERP of {ledger.account}" if only == "erp" else ledger.account
         click.echo(f"{what} goes on." if resumed else f"{what} was not paused.")
         for scope in ledger.paused():
@@ -220,8 +229,9 @@ def _gap(
 @click.command()
 @click.argument("order_id", metavar="ORDER")
 @account_option
+@json_option
 @click.confirmation_option(prompt="What is erased cannot be brought back. Erase this order here?")
-def forget(order_id: str, account: str | None) -> None:
+def forget(order_id: str, account: str | None, *, as_json: bool) -> None:
     """Erase one order everywhere we hold it: ledger, commands, and the ERP's inbox (SQL rows, spool files)."""
     from workers.erp.sink import Forgetful
 
@@ -230,13 +240,17 @@ def forget(order_id: str, account: str | None) -> None:
         if book.in_progress(order_id) or (record := link.ledger.forget(order_id)) == "busy":
             raise click.ClickException(f"order {order_id} is in progress: erase it when it has ended")
         commands = book.forget(order_id)
-        click.echo(
-            f"Erased here: {'its record' if record == 'erased' else 'no record'}, {commands} command(s)."
-        )
-        if isinstance(link.sink, Forgetful):
-            click.echo(f"Erased at the sink: {link.sink.forget(link.account.name, order_id)}.")
-        else:
+        at_sink = link.sink.forget(link.account.name, order_id) if isinstance(link.sink, Forgetful) else None
+    known = record == "erased"
+    if as_json:
+        erased = {"order_id": order_id, "record": known, "commands": commands, "at_sink": at_sink}
+        click.echo(json.dumps(erased, ensure_ascii=False))
+    else:
+        click.echo(f"Erased here: {'its record' if known else 'no record'}, {commands} command(s).")
+        if at_sink is None:
             click.echo("The ERP was sent a copy that only the ERP can erase.")
+        else:
+            click.echo(f"Erased at the sink: {at_sink}.")
         click.echo("VTEX's own copy, and what the ERP made of it, are not touched.")
     if record == "unknown" and not commands:
         raise click.ClickException(f"order {order_id} is not known here: is the id right?")

@@ -1,5 +1,5 @@
 -- A person wants a dead or refused command carried after all, or one that waits looked at now.
--- ARGV: command id, who and why, patience
+-- ARGV: command id, who and why, patience, only ask (1/0)
 -- Returns {'open', kind, order id} (somebody must enqueue it), or {why not}: 'unknown', 'newer', 'busy' (it is in
 --   progress), 'finished' (it is done), 'void' (it cannot be used: send a better one).
 local id, who, patience = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -10,6 +10,7 @@ if newer(rec) then return {'newer'} end
 if rec.void then return {'void'} end
 if rec.state == 'open' then return {'busy'} end
 if rec.state == 'done' then return {'finished'} end
+if ARGV[4] == '1' then return {'open'} end
 if rec.state ~= 'parked' then -- at its old place: what came after it and is not sent yet, comes after it again
   redis.call('HSET', key, 'born', seconds(now))
   line_up(id, rec.order, rec.place)

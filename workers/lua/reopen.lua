@@ -1,5 +1,5 @@
 -- A person wants an ended order looked at again, or a parked one tried now.
--- ARGV: order id, 'replay' or 'redeliver', who and why, patience
+-- ARGV: order id, 'replay' or 'redeliver', who and why, patience, only ask (1/0)
 -- Returns 'open' (somebody must enqueue it), or why not: 'unknown', 'newer', 'busy' (it is in progress),
 --         'finished' (nothing went wrong with it), 'never' (the ERP was never given it), 'dead' (replay it instead).
 local id, how, who, patience = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -17,6 +17,7 @@ if how == 'redeliver' then
 elseif rec.state == 'done' or rec.state == 'ignored' then
   return 'finished'
 end
+if ARGV[5] == '1' then return 'open' end
 redis.call('PERSIST', key)
 redis.call('ZREM', DEAD, id)
 if rec.state ~= 'parked' then redis.call('HSET', key, 'step', 'download', 'born', seconds(now)) end
