@@ -271,7 +271,9 @@ def test_an_operator_sees_an_order_s_commands_and_tries_a_refused_one_again(erp,
     assert json.loads(would.stdout) == {
         "dry_run": True,
         "accepted": [key],
-        "refused": {order: "nothing went wrong with it"} if erp.run.ledger.record(order) else {order: "not known here"},
+        "refused": {order: "nothing went wrong with it"}
+        if erp.run.ledger.record(order)
+        else {order: "not known here"},
     }
     assert erp.book.record(key).state == "refused"
     again = CliRunner().invoke(console, ["replay", key, "--why", "the request was denied"])
