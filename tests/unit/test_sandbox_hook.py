@@ -121,3 +121,16 @@ def test_a_receiver_on_this_machine_may_do_without_https():
     assert json.loads(json.dumps(target.as_answer()))["hook"]["url"] == "http://127.0.0.1:1/x"
     orders = {"type": "FromOrders", "expression": 'status = "invoiced"', "disableSingleFire": False}
     assert Target.from_request({**CONFIG, "filter": orders}).states == {"invoiced"}
+
+
+def test_an_event_may_be_lost_or_late(clock):
+    faults = FaultPlan(hook_lost=0.3, hook_late=0.3, slow_seconds=30)
+    sandbox = world(clock, faults=faults, feed_configured=False)
+    for _ in range(100):
+        sandbox.store.create()
+    in_time = len(sandbox.hook.take_due())
+    clock.now += 31
+    late = len(sandbox.hook.take_due())
+    given = sandbox.faults.given
+    assert late == given["hook_late"] > 10
+    assert 100 - in_time - late == given["hook_lost"] > 10

@@ -21,6 +21,8 @@ WORDS = {
     "html": "html_error",
     "truncated": "truncated_json",
     "duplicates": "duplicate_event",
+    "hook_lost": "hook_lost",
+    "hook_late": "hook_late",
     "slow": "slow",
     "slow_seconds": "slow_seconds",
 }
@@ -47,6 +49,9 @@ class FaultPlan:
     truncated_json: float = 0.0
     #: An event goes into the queue twice, under one eventId.
     duplicate_event: float = 0.0
+    #: An event is never posted to the hook, or ``slow_seconds`` later than it should.
+    hook_lost: float = 0.0
+    hook_late: float = 0.0
     #: The call takes ``slow_seconds`` longer.
     slow: float = 0.0
     slow_seconds: float = 3.0
@@ -133,6 +138,17 @@ class Faults:
     def duplicates(self, event_id: str) -> bool:
         """Say whether this event goes into the queue twice."""
         return self.plan.duplicate_event > 0 and _fractions(event_id)[0] < self.plan.duplicate_event
+
+    def hook_delay(self, event_id: str) -> float | None:
+        """Say by how many seconds the hook tells of this event too late; None: never."""
+        _, lost, late, _ = _fractions(event_id)
+        if lost < self.plan.hook_lost:
+            self.given["hook_lost"] += 1
+            return None
+        if late < self.plan.hook_late:
+            self.given["hook_late"] += 1
+            return self.plan.slow_seconds
+        return 0.0
 
 
 def _fractions(key: str) -> list[float]:

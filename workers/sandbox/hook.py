@@ -105,15 +105,15 @@ class Hook:
         """Count what waits for a delivery or a repetition."""
         return len(self._waiting)
 
-    def tell(self, event: Event, copies: int = 1) -> None:
-        """Take an event, if the configuration wants it."""
+    def tell(self, event: Event, copies: int = 1, late: float = 0.0) -> None:
+        """Take an event, if the configuration wants it; it is due in ``late`` seconds."""
         target = self.target
         if target is None or (event.state is not None and event.state not in target.states):
             return
         self._last = self._clock()
         for _ in range(copies):
             self.counts["created"] += 1
-            self._put(0.0, Delivery(event, self._clock()))
+            self._put(late, Delivery(event, self._clock()))
 
     def take_due(self) -> list[Delivery]:
         """Return what must be posted now."""

@@ -96,7 +96,8 @@ class World:
 
     def _tell(self, event: Event) -> None:
         twice = self.faults.duplicates(event.event_id)
-        self.hook.tell(event, copies=1 + twice)
+        if self.hook.target is not None and (late := self.faults.hook_delay(event.event_id)) is not None:
+            self.hook.tell(event, copies=1 + twice, late=late)
         subscription = self.subscription
         if subscription is None or not subscription.wants(event.state):
             return

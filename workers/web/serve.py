@@ -24,8 +24,9 @@ log = telemetry.get(__name__)
 
 #: Seconds that requests get to end once we stop.
 GRACE = 10.0
+#: Seconds that a connection may be idle, and that what was refused may still come in.
 _IDLE = 60.0
-_LINGER = 5.0
+_LINGER = 2.0
 _BACKLOG = 1024
 
 
@@ -34,17 +35,22 @@ def run(settings: Settings, ready: Callable[[int], None] | None = None) -> None:
     asyncio.run(_serve(settings, ready))
 
 
-async def _serve(settings: Settings, ready: Callable[[int], None] | None) -> None:
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(
-        make(Office(settings)),
+def runner_of(office: Office) -> web.AppRunner:
+    """The server of an office, with all its limits."""
+    return web.AppRunner(
+        make(office),
         access_log=None,
         shutdown_timeout=GRACE,
         keepalive_timeout=_IDLE,
         lingering_time=_LINGER,
     )
+
+
+async def _serve(settings: Settings, ready: Callable[[int], None] | None) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runner = runner_of(Office(settings))
     try:
         await runner.setup()
         site = web.TCPSite(runner, settings.web_address or None, settings.web_port, backlog=_BACKLOG)
