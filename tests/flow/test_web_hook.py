@@ -41,8 +41,9 @@ def configure(run, door, secret=SECRET):
 
 def test_every_order_is_done_once_by_hook_and_by_feed(hooked):
     faults = "duplicates=0.2,hook_lost=0.1,hook_late=0.2,slow_seconds=0.3,5xx=0.05,lost=0.05"
-    run, door = hooked(faults=faults, hook_wait=0.1)
+    run, door = hooked(hook_wait=0.1)
     configure(run, door)
+    run.vtex.control("faults", {"faults": faults})
     orders = run.vtex.create(40)
     audit = run.settled()
     run.until(lambda: not run.vtex.audit()["hook"]["waiting"], "every call of the hook")
