@@ -14,7 +14,7 @@ from workers.reconcile import LOOK_BACK, look_at
 from workers.runtime import Link
 from workers.vtex import states
 from workers.vtex.schemas import Event, Order
-from workers.watchlist import Watchlist, next_look
+from workers.watchlist import LONGEST_LOOK, Watchlist, next_look
 
 log = telemetry.get(__name__)
 
@@ -57,12 +57,16 @@ def look_again(link: Link) -> None:
                 _look(link, watchlist, link.vtex.get_order(order_id))
             except errors.NotFound:
                 watchlist.drop(order_id)  # VTEX shows orders for two years
+            except errors.RateLimited as error:
+                link.trouble(error)
+                break
             except errors.OrderLinkError as error:
                 link.trouble(error)
-                watchlist.later(order_id, AGAIN_SECONDS)
+                log.warning("not_looked_at", order_id=order_id, why=str(error))
                 if not isinstance(error, errors.Permanent):
-                    log.warning("not_looked_at", order_id=order_id, why=str(error))
+                    watchlist.later(order_id, AGAIN_SECONDS)
                     break
+                watchlist.later(order_id, LONGEST_LOOK)
             renew()
         _tell_what_stands_still(link, watchlist)
 

@@ -73,8 +73,9 @@ def close_gap(
     must_have_come = _must_have_come(link)
     for rows in listed(link.vtex, states.READY_FOR_HANDLING, since, until):
         ids = [row.order_id for row in rows]
-        fresh = sort_out(gap, ids, link.ledger.states(ids, link.settings.order_scope.mark))
-        gap.strangers += [row.order_id for row in rows if row.order_id in fresh and must_have_come(row)]
+        known = link.ledger.states(ids, link.settings.order_scope.mark)
+        fresh = sort_out(gap, ids, known)
+        gap.strangers += _strangers(rows, known, must_have_come)
         if not dry_run:
             look_at(link, [_note(order_id, "in its list of waiting orders") for order_id in fresh])
         step()
@@ -105,11 +106,11 @@ def close_other_gaps(
     for status in states.UNDER_WAY:
         for rows in listed(link.vtex, status, since, until):
             known = link.ledger.states([row.order_id for row in rows])
-            strangers = [row for row, state in zip(rows, known, strict=True) if state is None]
-            gap.unwatched += len(strangers)
-            gap.strangers += [row.order_id for row in strangers if must_have_come(row)]
+            unknown = [row.order_id for row, state in zip(rows, known, strict=True) if state is None]
+            gap.unwatched += len(unknown)
+            gap.strangers += _strangers(rows, known, must_have_come)
             if not dry_run:
-                Watchlist(link.ledger).add([row.order_id for row in strangers], SPREAD_SECONDS)
+                Watchlist(link.ledger).add(unknown, SPREAD_SECONDS)
             step()
 
 
@@ -203,12 +204,20 @@ def _not_told(link: Link, rows: Iterable[OrderRow], told: set[str]) -> list[str]
 
 
 def _must_have_come(link: Link) -> Callable[[OrderRow], bool]:
-    """Whether an order became ready for handling while every such event must have reached us."""
+    """Whether an order became ready for handling while every such event must have reached us, and be known still."""
     good = feed_watch.good_since(link)
     if good is None:
         return lambda _: False
-    begin = _instant(good + CLOCKS_DIFFER)
+    begin = _instant(max(good, link.ledger.complete_since()) + CLOCKS_DIFFER)
     return lambda row: row.authorized_date > begin
+
+
+def _strangers(
+    rows: list[OrderRow], known: list[str | None], must_have_come: Callable[[OrderRow], bool]
+) -> list[str]:
+    return [
+        row.order_id for row, state in zip(rows, known, strict=True) if state is None and must_have_come(row)
+    ]
 
 
 def _instant(moment: float) -> str:

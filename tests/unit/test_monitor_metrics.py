@@ -10,6 +10,7 @@ import redis
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from workers.conditions import Conditions, Fault
 from workers.heartbeat import Heartbeat
 from workers.ledger import DOWNLOAD, Claim
 from workers.monitor import meter, readings
@@ -18,6 +19,7 @@ from workers.monitor.exporter import Exporter
 from workers.monitor.meter import Meter
 from workers.settings import Account, Secret, Settings
 from workers.vtex.schemas import Event
+from workers.watchlist import Watchlist
 
 SETTINGS = Settings({"shop": Account("shop", Secret("key"), Secret("token"))}, "sqlite:///erp.db")
 
@@ -131,6 +133,16 @@ def test_pauses_say_of_whom_and_why(ledger, scrape):
     assert samples["vtexorders_paused", "access", "shop", "vtex"] == 1
     assert samples["vtexorders_paused", "erp", "person", "shop"] == 1
     assert samples["vtexorders_paused", "access", "erp", "shop"] == 0
+
+
+def test_what_is_wrong_with_the_account_and_what_stands_still(ledger, scrape):
+    Conditions(ledger).begin(Fault("feed_gone", "there is no feed"))
+    Watchlist(ledger).stands_still("1-01", "invoice", "2027-01-15T08:00:00.0000000Z")
+    samples = scrape()
+    assert samples["vtexorders_condition", "feed_gone", "shop"] == 1
+    assert samples["vtexorders_condition", "orders_stuck", "shop"] == 0
+    assert samples["vtexorders_stuck_orders", "invoice", "shop"] == 1
+    assert samples["vtexorders_stuck_orders", "cancel", "shop"] == 0
 
 
 def test_a_cool_down_and_what_tasks_left_a_note_of(ledger, clock, scrape):

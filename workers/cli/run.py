@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from workers.embedded import Embedded
     from workers.heartbeat import Health
     from workers.settings import Settings
+    from workers.vtex.schemas import FeedConfig
 
 #: Seconds that other processes give the one that starts the embedded Valkey.
 START_PATIENCE = 20.0
@@ -69,6 +70,14 @@ def up() -> None:
     sys.exit(code)
 
 
+def _about_the_feed(config: FeedConfig | None, loaded: Settings) -> str:
+    if config is not None:
+        return f"connected; {config.quantity or 0} events wait in the feed."
+    if loaded.feed_managed and not loaded.shadow:
+        return "VTEX has no feed for this key yet; it will be made."
+    return "VTEX has no feed for this key yet, so no order will come.\n  Run: vtexorders feed configure"
+
+
 def first_look(loaded: Settings) -> None:
     """Say plainly, before anything runs, what VTEX and the ERP answer; a refusal pauses instead of hammering."""
     from workers import errors
@@ -91,16 +100,7 @@ def first_look(loaded: Settings) -> None:
                 click.echo(f"Store {name}: VTEX does not answer well ({error}); it is tried again.", err=True)
             else:
                 link.ledger.resume("vtex")
-                if config is None:
-                    click.echo(
-                        f"Store {name}: VTEX has no feed for this key yet, so no order will come.\n"
-                        "  Run: vtexorders feed configure",
-                        err=True,
-                    )
-                else:
-                    click.echo(
-                        f"Store {name}: connected; {config.quantity or 0} events wait in the feed.", err=True
-                    )
+                click.echo(f"Store {name}: {_about_the_feed(config, loaded)}", err=True)
             if loaded.shadow == "look":
                 continue
             try:

@@ -161,6 +161,13 @@ READ = _all(
         ("account", "scope", "kind"),
     ),
     Metric(
+        "vtexorders_condition",
+        "gauge",
+        "Whether something is wrong with the account as a whole (1/0); status says what, and what to do",
+        ("account", "condition"),
+    ),
+    Metric("vtexorders_stuck_orders", "gauge", "Orders that stand still at VTEX", ("account", "status")),
+    Metric(
         "vtexorders_cool_down_seconds", "gauge", "How long the pause after a 429 still lasts", ("account",)
     ),
     Metric(

@@ -5,6 +5,7 @@ A few round trips, whatever the number of orders, made when somebody asks; worke
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -14,8 +15,11 @@ import redis
 from workers import heartbeat, telemetry
 from workers.app import QUEUES
 from workers.command_ledger import CommandLedger
+from workers.conditions import NAMES, Conditions
 from workers.monitor import meter
 from workers.monitor.catalog import COUNTED, LEDGER_TOTALS, METRICS
+from workers.vtex.states import STANDS_STILL
+from workers.watchlist import Watchlist
 
 if TYPE_CHECKING:
     from workers.ledger import Ledger
@@ -121,6 +125,12 @@ def _account(reading: Reading, ledger: Ledger, settings: Settings) -> None:
         kind = "person" if pause.get("by") else pause.get("kind", "access")
         reading.put("vtexorders_paused", 1, name, scope, kind)
         reading.why[name, scope] = f"{pause['why']} (by {pause['by']})" if pause.get("by") else pause["why"]
+    lasting = {condition.name for condition in Conditions(ledger).all()}
+    for condition in NAMES:
+        reading.put("vtexorders_condition", condition in lasting, name, condition)
+    stuck = Counter(status for status, _ in Watchlist(ledger).stuck().values())
+    for status in STANDS_STILL:
+        reading.put("vtexorders_stuck_orders", stuck[status], name, status)
     reading.put("vtexorders_cool_down_seconds", ledger.cooling(), name)
     _remembered(reading, ledger, settings.feed_poll)
     reading.counted[name] = meter.totals(ledger)
