@@ -255,6 +255,7 @@ def test_another_reader_of_the_feed_is_suspected_when_events_never_come(store, m
     run = store()
     watch(run, lambda: run.ledger.recall("feed-good"), "a good feed")
     run.ledger.remember("feed-good", run.ledger.now() - 2 * 86400)
+    run.redis.set(run.ledger.key("began"), run.ledger.now() - 2 * 86400)
     taken = run.vtex.create(3, age=60)
     while events := run.link.vtex.take_feed()[0]:  # somebody else with our key
         run.link.vtex.commit([event.handle for event in events])
