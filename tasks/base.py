@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -154,6 +155,13 @@ class Step(Task):  # type: ignore[misc]
                 self._stop_chain()
             log.debug("nothing_to_do", why=claim.why)
             return
+        try:
+            self._claimed(link, claim, trial)
+        finally:
+            if claim.crashes:
+                self._next_alone(link)
+
+    def _claimed(self, link: Link, claim: Claim, trial: str) -> None:
         if claim.crashes >= CRASH_LIMIT:
             self._follow(
                 link, claim, Bury(f"its worker died {claim.crashes} times while it worked on this order")
@@ -171,6 +179,12 @@ class Step(Task):  # type: ignore[misc]
         else:
             self._tried(link, trial)
             self._go(link, claim, to)
+
+    def _next_alone(self, link: Link) -> None:
+        """What waited for this one may go, when it is worked at alone."""
+        with suppress(*BROKER_TROUBLE):
+            if following := link.ledger.next_alone():
+                enqueue(link.account.name, *following)
 
     def _go(self, link: Link, claim: Claim, to: To) -> None:
         where = link.ledger.advance(claim, to.where, to.code, to.detail, **to.fields)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from logging import ERROR, WARNING
 from typing import cast
 
+from tasks import bereaved
 from tasks.base import Tick
 from workers import errors, intake, runtime, telemetry
 from workers.app import COMMANDS, HANDLING, ORDERS, app
@@ -25,6 +26,8 @@ log = telemetry.get(__name__)
 LEASE_SECONDS = 60.0
 #: Seconds until VTEX's list is searched again for cancellations and for what is under way.
 LIST_AGAIN_SECONDS = 6 * 3600.0
+#: Short, as a sweep that died with its worker holds up the recovery of all that died with it. Renewed while it goes on.
+SWEEP_LEASE_SECONDS = 15.0
 #: So many messages in flight are looked at one by one.
 LOOKED_AT = 2000
 #: So often it is looked whether messages are missing, and so many seconds apart.
@@ -36,7 +39,7 @@ def sweep(link: Link) -> None:
     """Enqueue again what is parked until now, and what should have been looked at and was not."""
     if "vtex" in link.ledger.paused():
         return
-    with link.ledger.alone("sweep", LEASE_SECONDS) as renew:
+    with link.ledger.alone("sweep", SWEEP_LEASE_SECONDS) as renew:
         if renew is not None:
             _sweep(link, renew)
 
@@ -118,7 +121,7 @@ def tell(link: Link) -> None:
 
 
 def _sweep(link: Link, renew: Callable[[], object]) -> None:
-    total = 0
+    total = bereaved.take_over(link)
     backlog = _queues_hold_all(link)
     paused = DOWNLOAD if "erp" in link.ledger.paused() else ""
     while found := link.ledger.due(backlog=backlog, paused=paused):

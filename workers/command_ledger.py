@@ -180,6 +180,25 @@ class CommandLedger:
             if found or looked < limit:  # a lot that needs nothing does not hide what comes after it
                 return list(zip(found[::3], found[1::3], found[2::3], strict=True))
 
+    def unclaimed(self, limit: int) -> list[tuple[str, str, str]]:
+        """(id, kind, order id) of the open commands that wait for a message and nothing else, the oldest first."""
+        now = self.ledger.now()
+        ids = cast(
+            "list[str]",
+            self._redis.zrangebyscore(
+                self._key("cdue"), "-inf", now + self.ledger.patience, start=0, num=limit
+            ),
+        )
+        with self._redis.pipeline(transaction=False) as pipe:
+            for id_ in ids:
+                pipe.hmget(self._key(f"c:{id_}"), "state", "kind", "order", "claim", "after")
+            rows = pipe.execute()
+        return [
+            (id_, kind, order_id)
+            for id_, (state, kind, order_id, claim, after) in zip(ids, rows, strict=True)
+            if state == "open" and not claim and float(after or 0) <= now
+        ]
+
     def reopen(self, id_: str, who: str, *, dry_run: bool = False) -> str:
         """Carry a dead or refused command after all, at its old place; look at a parked one now.
 

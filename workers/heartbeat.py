@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, cast
 
 import redis
 
-from workers import telemetry
+from workers import deaths, telemetry
 
 EVERY, EXPIRES = 5.0, 20
 #: A main loop that was silent for so long takes no work now; for so long, although Redis answers: it hangs. Seconds.
@@ -63,8 +64,8 @@ class Heartbeat(threading.Thread):
         super().__init__(name="heartbeat", daemon=True)
         self._redis = client
         self._name, self._kind = name, kind
-        #: Another process may take the same name after this one died: the process id tells them apart.
-        self.who = f"{name}:{os.getpid()}"
+        #: Another process may have the same name and process id after this one died (in a container, say).
+        self.who = f"{name}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._key = (_PREFIX if kind == "worker" else f"vo:{kind}:") + self.who
         self._about = {"pid": os.getpid(), "queues": queues, "since": time.time()}
         self._file = folder and folder / f"{socket.gethostname()}-{os.getpid()}.json"
@@ -78,7 +79,8 @@ class Heartbeat(threading.Thread):
         """Beat."""
         while not self._stopped.is_set():
             self.beat()
-            self._stopped.wait(EVERY)
+            # to be known as living soon after Redis is there again
+            self._stopped.wait(EVERY if self._redis_since is not None else 1.0)
 
     def beat(self) -> None:
         """Say it once."""
@@ -90,6 +92,7 @@ class Heartbeat(threading.Thread):
                 self._redis_since = self._clock()
             if self._kind == "worker":
                 self._redis.zadd(_KNOWN, {self.who: time.time()})
+                deaths.lives(self._redis, self.who)
         except redis.OutOfMemoryError as error:
             log.debug("heartbeat_refused", error=type(error).__name__)
         except redis.RedisError as error:
@@ -128,6 +131,7 @@ class Heartbeat(threading.Thread):
         try:
             self._redis.delete(self._key)
             self._redis.zrem(_KNOWN, self.who)
+            deaths.ended(self._redis, self.who)
         except redis.RedisError as error:
             log.debug("heartbeat_not_removed", error=type(error).__name__)
 
@@ -166,8 +170,8 @@ def lost(client: redis.Redis, living: dict[str, dict[str, Any]]) -> list[str]:
     for who, last in known:  # the first to be lost is the first to be replaced
         if who in living:
             continue
-        name = who.rpartition(":")[0]
-        same = next((one for one in came if one.rpartition(":")[0] == name), None)
+        name = who.partition(":")[0]
+        same = next((one for one in came if one.partition(":")[0] == name), None)
         instead = same or next((one for one, about in came.items() if about["since"] > last), None)
         if instead:
             del came[instead]

@@ -57,7 +57,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a step was not claimed: gone, newer, finished, elsewhere, busy or early."""
+    """Why a step was not claimed: gone, newer, finished, elsewhere, busy, early, locked or alone."""
 
     why: str
 
@@ -261,6 +261,32 @@ class Ledger:
         """(order id, step) of some order that waits, to try with it whether VTEX or the ERP is there again."""
         found = self.move("candidate", DOWNLOAD if scope == "erp" else "")
         return (found[0], found[1]) if found else None
+
+    def release(self, who: str) -> int:
+        """That process certainly died: what it had claimed is free at once. Returns how many records that were."""
+        return int(self.move("release", who, self.lease))
+
+    def next_alone(self) -> tuple[str, str] | None:
+        """(order id, step) of the next record that is worked at alone, because its worker died more than once."""
+        found = self.move("next_alone")
+        return (found[0], found[1]) if found else None
+
+    def unclaimed(self, limit: int = 2000) -> dict[str, str]:
+        """Order id -> step of the open orders that wait for a message and nothing else, the oldest first."""
+        now = self.now()
+        ids = cast(
+            "list[str]",
+            self.redis.zrangebyscore(self.key("due"), "-inf", now + self.patience, start=0, num=limit),
+        )
+        with self.redis.pipeline(transaction=False) as pipe:
+            for order_id in ids:
+                pipe.hmget(self.key(f"o:{order_id}"), "state", "step", "claim", "after")
+            rows = pipe.execute()
+        return {
+            order_id: step
+            for order_id, (state, step, claim, after) in zip(ids, rows, strict=True)
+            if state == "open" and step != ACK and not claim and float(after or 0) <= now
+        }
 
     # --- for operators ------------------------------------------------------------------------------------
 

@@ -85,7 +85,8 @@ class Supervisor:
     """Add children, then :meth:`run` in the main thread.
 
     Signals are noted from ``run()`` on, or from the beginning of a ``with`` block around it, so that one that
-    comes while something else is still being started is not lost.
+    comes while something else is still being started is not lost. ``on_end`` is told the name and the process id of
+    each child that ended, however it did; it must be quick.
     """
 
     def __init__(
@@ -94,10 +95,12 @@ class Supervisor:
         clock: Clock = time.monotonic,
         spawn: Spawn = child.spawn,
         backoff: Callable[[], Backoff] = Backoff,
+        on_end: Callable[[str, int], None] = lambda _name, _pid: None,
     ) -> None:
         self._clock = clock
         self._spawn = spawn
         self._backoff = backoff
+        self._on_end = on_end
         self._children: list[_Child] = []
         self._vitals: list[_Vital] = []
         self._signals = _Signals(clock)
@@ -193,6 +196,7 @@ class Supervisor:
             if not child.ended(process):
                 continue
             one.process = None
+            self._tell_end(one, process)
             how = describe(process.returncode)
             if self._stopping:
                 log.info("%s stopped, pid %d, %s", one.name, process.pid, how)
@@ -210,6 +214,12 @@ class Supervisor:
             log.log(
                 loud, "%s ended, pid %d, %s; next try in %.1f s%s", one.name, process.pid, how, pause, often
             )
+
+    def _tell_end(self, one: _Child, process: subprocess.Popen[bytes]) -> None:
+        try:
+            self._on_end(one.name, process.pid)
+        except Exception as error:  # noqa: BLE001 - the others must go on
+            log.debug("the end of %s could not be told: %s", one.name, error)
 
     def _tend(self) -> None:
         for vital in self._vitals:
@@ -259,6 +269,7 @@ class Supervisor:
                 child.kill(process)
                 self._killed = True
                 one.process = None
+                self._tell_end(one, process)
 
 
 def describe(returncode: int) -> str:

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import redis
 
+from workers import deaths
 from workers.ledger import DOWNLOAD
 
 
@@ -309,7 +310,7 @@ def test_an_order_that_kills_every_worker_ends_dead_and_the_others_go_on(flow, m
     store.ledger.lease = 0.02
     for number in range(10):
         store.until(lambda: (store.ledger.record(poison).claimed_until or 0) < store.ledger.now(), ticks=())
-        store.ledger.claim(poison, DOWNLOAD, f"a worker that dies, {number}")
+        store.ledger.claim(poison, DOWNLOAD, f"dying-{number}")
     store.ledger.lease = 5.0
     store.vtex.create(count=3)
     audit = store.settled(events=4)
@@ -320,6 +321,42 @@ def test_an_order_that_kills_every_worker_ends_dead_and_the_others_go_on(flow, m
     assert audit["start_handling_effects"] == 3
     (alarm,) = store.logs("dead")
     assert (alarm["level"], alarm["order_id"]) == ("error", poison)
+
+
+@pytest.mark.promise("P4", "P6")
+def test_what_a_dead_process_had_fetched_and_claimed_goes_on_at_the_next_sweep(flow):
+    store = flow()
+    store.ledger.patience = store.ledger.lease = 3600.0  # neither of them is waited for
+    fetched, claimed = store.vtex.create(count=2)
+    events, _ = store.link.vtex.take_feed()
+    store.ledger.observe(events)
+    store.ledger.claim(claimed, DOWNLOAD, "worker1@host:7:abc t1")
+    store.redis.sadd("vo:begun", "worker1@host:7:abc", "worker2@host:8:def")
+    deaths.saw_die(store.redis, "worker1@host", 7)
+    audit = store.settled(events=2)
+    assert audit["start_handling_effects"] == 2
+    assert "crash" in store.codes(claimed)
+    assert "crash" not in store.codes(fetched)
+    taken = store.logs("taken_over")
+    assert sum(line["dead"] for line in taken) == 2
+    assert sum(line["were_claimed"] for line in taken) == 1
+
+
+@pytest.mark.promise("P4", "P6")
+def test_what_died_twice_with_its_workers_is_done_one_after_the_other(flow):
+    store = flow(latency=0.02)
+    orders = store.vtex.create(count=9)
+    events, _ = store.link.vtex.take_feed()
+    store.ledger.observe(events)
+    for who in ("a", "b"):
+        for order in orders:
+            store.ledger.claim(order, DOWNLOAD, f"{who} {order}")
+        store.ledger.release(who)
+    store.ledger.patience = store.ledger.lease = 3600.0  # one brings the next
+    audit = store.settled(events=9)
+    assert audit["start_handling_effects"] == 9
+    for order in orders:
+        assert store.codes(order).count("crash") == 2
 
 
 @pytest.mark.promise("P4", "P6")

@@ -962,16 +962,112 @@ def test_a_trial_run_has_records_of_its_own(ledger, make_ledger):
     assert make_ledger(shadow="look").record("o-1") is None
 
 
+def beats(ledger, who):
+    ledger.redis.set(f"vo:worker:{who}", "{}")
+    ledger.redis.incr(f"vo:beats:{who}")
+
+
 def test_a_slow_worker_is_no_dead_one(ledger, clock):
     ledger.observe([event("o-1")])
-    ledger.redis.set("vo:worker:slow@host:1", "{}")
+    beats(ledger, "slow@host:1")
     for n in range(12):
-        claim = ledger.claim("o-1", "download", f"slow@host:1 {n}")
+        claim = ledger.claim("o-1", DOWNLOAD, f"slow@host:1 {n}")
         assert claim.crashes == 0
         clock.advance(ledger.lease + 1)
-    ledger.redis.delete("vo:worker:slow@host:1")
-    assert ledger.claim("o-1", "download", "other@host:2 x").crashes == 1
+    ledger.redis.delete("vo:worker:slow@host:1", "vo:beats:slow@host:1")
     assert ledger.stats()["stalls"] == 11
+
+
+def test_a_silent_worker_has_crashed_once_it_does_not_come_back(ledger, clock):
+    ledger.observe([event("o-1")])
+    beats(ledger, "b")
+    ledger.claim("o-1", DOWNLOAD, "a 1")
+    clock.advance(ledger.lease + 1)
+    claim = ledger.claim("o-1", DOWNLOAD, "b 1")
+    assert claim.crashes == 0, "it may only be cut off from Redis"
+    assert "crash" in codes(ledger, "o-1")
+    clock.advance(24)
+    ledger.defer(claim, 0, "503", park=False)
+    claim = ledger.claim("o-1", DOWNLOAD, "b 2")
+    assert claim.crashes == 0
+    clock.advance(2)
+    ledger.defer(claim, 0, "503", park=False)
+    assert ledger.claim("o-1", DOWNLOAD, "b 3").crashes == 1
+    ledger.redis.delete("vo:worker:b", "vo:beats:b")
+
+
+@pytest.mark.promise("P6")
+def test_losing_redis_for_a_while_is_no_crash_however_often(ledger, clock):
+    ledger.observe([event("o-1")])
+    for n in range(15):
+        ledger.redis.delete("vo:worker:a")  # Redis was away, and its keys ran out
+        claim = ledger.claim("o-1", DOWNLOAD, f"a {n}")
+        assert claim.crashes == 0
+        beats(ledger, "a")  # and there it is again
+        clock.advance(ledger.lease + 1)
+    ledger.redis.delete("vo:worker:a", "vo:beats:a")
+
+
+def test_what_a_dead_process_had_claimed_is_free_at_once_and_spaced_out(ledger, clock):
+    ledger.observe([event("o-1"), event("o-2"), event("o-3")])
+    for n in (1, 2):
+        ledger.claim(f"o-{n}", DOWNLOAD, f"a t{n}")
+    ledger.claim("o-3", DOWNLOAD, "ab t3")
+    assert ledger.release("a") == 2
+    assert ledger.release("a") == 0
+    assert sorted(ledger.due()) == [("o-1", DOWNLOAD), ("o-2", DOWNLOAD)]
+    assert ledger.claim("o-1", DOWNLOAD, "b t4").crashes == 1
+    assert ledger.release("b") == 1
+    assert ledger.claim("o-1", DOWNLOAD, "c t5") == Refusal("early")
+    clock.advance(4)
+    assert ledger.claim("o-1", DOWNLOAD, "c t6").crashes == 2
+    assert ledger.stats()["crashes"] == 3
+
+
+def test_start_handling_is_free_for_commands_too_when_its_worker_died(ledger):
+    ledger.observe([event("o-1")])
+    ledger.advance(ledger.claim("o-1", DOWNLOAD, "a t1"), START_HANDLING, "delivered")
+    ledger.claim("o-1", START_HANDLING, "a t2")
+    ledger.release("a")
+    assert isinstance(ledger.claim("o-1", START_HANDLING, "b t3"), Claim)
+
+
+@pytest.mark.promise("P6")
+def test_what_died_twice_is_worked_at_alone_one_after_the_other(ledger, clock):
+    ids = [f"o-{n}" for n in range(4)]
+    ledger.observe([event(order) for order in ids])
+    for who in ("a", "b"):
+        for order in ids[:3]:
+            assert isinstance(ledger.claim(order, DOWNLOAD, f"{who} {order}"), Claim)
+        ledger.release(who)
+    clock.advance(10)
+    first = ledger.claim("o-0", DOWNLOAD, "c 0")
+    assert ledger.claim("o-1", DOWNLOAD, "c 1") == ledger.claim("o-2", DOWNLOAD, "c 2") == Refusal("alone")
+    assert isinstance(ledger.claim("o-3", DOWNLOAD, "c 3"), Claim), "the others go on"
+    clock.advance(20)
+    assert ledger.renew(first)
+    clock.advance(20)
+    assert ledger.claim("o-1", DOWNLOAD, "c 4") == Refusal("alone"), "it holds its place as long as its claim"
+    ledger.advance(first, START_HANDLING, "delivered")
+    assert ledger.next_alone() == ("o-1", DOWNLOAD)
+    second = ledger.claim("o-1", DOWNLOAD, "c 5")
+    assert second.crashes == 2
+    ledger.defer(second, 1, "503", park=False)
+    assert ledger.next_alone() == ("o-2", DOWNLOAD)
+    assert isinstance(ledger.claim("o-2", DOWNLOAD, "c 6"), Claim)
+    assert ledger.next_alone() is None
+    ledger.release("c")
+    clock.advance(60)
+    assert isinstance(ledger.claim("o-1", DOWNLOAD, "d 7"), Claim), "its place is free when its process died"
+
+
+def test_what_waits_for_a_message_and_nothing_else(ledger, clock):
+    ledger.observe([event(f"o-{n}") for n in range(5)])
+    ledger.claim("o-1", DOWNLOAD, "t1")
+    ledger.defer(ledger.claim("o-2", DOWNLOAD, "t2"), 5, "503", park=False)
+    ledger.defer(ledger.claim("o-3", DOWNLOAD, "t3"), 5, "503", park=True)
+    ledger.advance(ledger.claim("o-4", DOWNLOAD, "t4"), START_HANDLING, "delivered")
+    assert ledger.unclaimed() == {"o-0": DOWNLOAD, "o-4": START_HANDLING}
 
 
 def test_a_cancellation_that_comes_before_death_reaches_an_erp_that_may_have_the_order(ledger):

@@ -36,7 +36,10 @@ class Scene:
         self.clock = Clock()
         self.started = {}
         self.refuse = False
-        self.supervisor = Supervisor(clock=self.clock, spawn=self.spawn)
+        self.ends = []
+        self.supervisor = Supervisor(
+            clock=self.clock, spawn=self.spawn, on_end=lambda *end: self.ends.append(end)
+        )
         monkeypatch.setattr(child, "ended", lambda process: process.returncode is not None)
         monkeypatch.setattr(child, "send", lambda process, signum: process.signals.append(signum))
         monkeypatch.setattr(child, "kill", self.kill)
@@ -72,6 +75,21 @@ def test_the_pause_doubles_up_to_its_limit_and_starts_anew_after_a_steady_life()
     assert backoff.died(60) == 0.5
     for _ in range(2000):
         assert backoff.died(0) <= 30
+
+
+def test_every_end_is_told_with_its_process_and_a_listener_that_fails_stops_nothing(scene):
+    scene.supervisor.add("worker", ["worker"])
+    assert scene.step()
+    (first,) = scene.started["worker"]
+    first.returncode = -9
+    scene.step()
+    assert scene.ends == [("worker", first.pid)]
+    scene.supervisor._on_end = None
+    scene.step(after=10)
+    scene.started["worker"][1].returncode = 1
+    scene.step()
+    scene.step(after=10)
+    assert len(scene.started["worker"]) == 3
 
 
 def test_what_dies_is_started_again_after_its_pause(scene, caplog):

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import signal
+import socket
 import sys
 import threading
 import warnings
@@ -38,13 +39,22 @@ def up() -> None:
 
     Runs until SIGTERM or Ctrl-C; then it takes nothing new, ends what it has begun, and exits 0.
     """
-    from workers import embedded, telemetry
+    from workers import deaths, embedded, telemetry
+    from workers.redis_address import connect
     from workers.supervisor import Supervisor
 
     loaded = the_settings()
+    names: dict[str, str] = {}
+
+    def noted(child: str, pid: int) -> None:
+        """What a worker that died was at need not wait until it is missed."""
+        if child in names:
+            with contextlib.closing(connect(loaded, socket_timeout=2, socket_connect_timeout=2)) as client:
+                deaths.saw_die(client, f"{names[child]}@{socket.gethostname()}", pid)
+
     with (
         embedded.lock_data_dir(loaded.data_dir) as lock,
-        Supervisor() as supervisor,
+        Supervisor(on_end=noted) as supervisor,
         contextlib.ExitStack() as stack,
     ):
         telemetry.set_up(loaded)
@@ -61,7 +71,8 @@ def up() -> None:
             pass  # a port that is taken is said now, and not by a beat that dies again and again
         quiet = {name: value for name, value in os.environ.items() if name != "METRICS_PORT_FILE"}
         for n in range(1, loaded.worker_processes + 1):
-            worker_argv = [*me, "worker", "--name", f"worker{n}-{os.getpid()}"]
+            names[f"worker {n}"] = f"worker{n}-{os.getpid()}"
+            worker_argv = [*me, "worker", "--name", names[f"worker {n}"]]
             supervisor.add(f"worker {n}", worker_argv, env=quiet | {"METRICS_PORT": "0"})
         supervisor.add("beat", [*me, "beat"], stage=0)  # it answers for all of them
         if loaded.web_tokens or loaded.hook_secret:

@@ -7,7 +7,7 @@ local COUNTED = {delivered = 1, handled = 1, not_ours = 1, would_deliver = 1, wo
 local id, token, to, code, detail = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local patience, ttl = tonumber(ARGV[6]), tonumber(ARGV[7])
 local key = order_key(id)
-local rec = read(key, 'state', 'step', 'claim', 'last', 'again', 'cancels', 'erp', 'at')
+local rec = read(key, 'state', 'step', 'claim', 'last', 'again', 'cancels', 'erp', 'at', 'crashes')
 if rec.claim ~= token then
   if rec.last == token then return rec.state == 'open' and rec.step or rec.state end -- said twice: the first counted
   return 'lost'
@@ -19,6 +19,7 @@ for i = 8, #ARGV, 2 do -- a dead order's own 'error' is one of these fields
   if ARGV[i] == 'at' or ARGV[i] == 'erp' then rec[ARGV[i]] = ARGV[i + 1] end
 end
 redis.call('HSET', key, 'last', token, 'attempts', 0)
+if rec.crashes then release_alone(token) end
 if rec.step == 'start-handling' then release_order(id, token) end
 note(key, code, detail)
 if COUNTED[code] then count(code) end

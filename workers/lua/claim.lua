@@ -1,7 +1,8 @@
 -- One task takes one step of one order. ARGV: order id, step, token, lease
 -- Returns {'claimed', attempts, crashes, age, erp, told, at, news, redeliver (1/0), forgotten (1/0), says,
 --          seconds since that was heard, occurrence} or {why not}:
---   'gone' (no record), 'newer', 'finished', 'elsewhere' (the order is at another step), 'busy', 'early', 'locked'
+--   'gone' (no record), 'newer', 'finished', 'elsewhere' (the order is at another step), 'busy', 'early', 'locked',
+--   'alone' (it waits for another one whose worker died)
 local id, step, token, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key = order_key(id)
 local rec = read(key, 'v', 'state', 'step', 'claim', 'until', 'after', 'born', 'erp', 'told', 'at', 'news', 'redeliver', 'forgotten', 'attempts',
@@ -12,21 +13,24 @@ if newer(rec) then return {'newer'} end
 if rec.state ~= 'open' and rec.state ~= 'parked' then return {'finished'} end
 if rec.step ~= step then return {'elsewhere'} end
 
-local attempts, crashes = tonumber(rec.attempts or 0), tonumber(redis.call('HGET', key, 'crashes') or 0)
+local attempts, crashes, perhaps = tonumber(rec.attempts or 0), crashes_of(key)
 if rec.claim ~= token then
   if rec.claim and tonumber(rec['until']) > now then return {'busy'} end
   if tonumber(rec.after or 0) > now + 0.25 then return {'early'} end
+  if rec.claim then
+    ran_out(key, step, rec.claim)
+    redis.call('HDEL', key, 'claim', 'until')
+    crashes, perhaps = crashes_of(key)
+  end
+  if crashes + perhaps >= ALONE_FROM and not take_alone(token, lease) then
+    redis.call('ZADD', QUEUE_ALONE, 'NX', seconds(now), id)
+    redis.call('ZADD', DUE, seconds(now + lease), id)
+    return {'alone'}
+  end
   if step == 'start-handling' and not take_order(id, token, lease) then -- a command writes to it just now
+    release_alone(token)
     redis.call('ZADD', DUE, seconds(now + 2), id)
     return {'locked'}
-  end
-  if rec.claim and lives(rec.claim) then
-    count('stalls')
-    note(key, 'stall', step)
-  elseif rec.claim then
-    crashes = redis.call('HINCRBY', key, 'crashes', 1)
-    count('crashes')
-    note(key, 'crash', step)
   end
   attempts = redis.call('HINCRBY', key, 'attempts', 1) -- counted before the work
 end

@@ -1,7 +1,8 @@
 -- One task takes one command, if it is its turn and nobody writes to its order at VTEX.
 -- ARGV: command id, token, lease, is it the message that was sent for this command (1/0)
 -- Returns {'claimed', kind, order, payload, attempts, crashes, age, sent (1/0), memo (JSON)} or {why not[, who]}:
---   'gone', 'newer', 'finished', 'busy', 'early', 'behind' (another command of the order must end first), 'locked'
+--   'gone', 'newer', 'finished', 'busy', 'early', 'behind' (another command of the order must end first), 'locked',
+--   'alone' (it waits for another one whose worker died)
 local id, token, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local key = command_key(id)
 local rec = read(key, 'v', 'state', 'kind', 'order', 'claim', 'until', 'after', 'born', 'attempts', 'sent', 'memo',
@@ -12,7 +13,7 @@ if ARGV[4] == '1' and rec.queued and tonumber(rec.queued) > tonumber(redis.call(
 end
 if newer(rec) then return {'newer'} end
 if rec.state ~= 'open' and rec.state ~= 'parked' then return {'finished'} end
-local attempts, crashes = tonumber(rec.attempts or 0), tonumber(redis.call('HGET', key, 'crashes') or 0)
+local attempts, crashes, perhaps = tonumber(rec.attempts or 0), crashes_of(key)
 if rec.claim ~= token then
   if rec.claim and tonumber(rec['until']) > now then return {'busy'} end
   if tonumber(rec.after or 0) > now + 0.25 then return {'early'} end
@@ -21,17 +22,19 @@ if rec.claim ~= token then
     redis.call('ZADD', CDUE, seconds(now + lease), id)
     return {'behind', other}
   end
+  if rec.claim then
+    ran_out(key, rec.kind, rec.claim)
+    redis.call('HDEL', key, 'claim', 'until')
+    crashes, perhaps = crashes_of(key)
+  end
+  if crashes + perhaps >= ALONE_FROM and not take_alone(token, lease) then
+    redis.call('ZADD', CDUE, seconds(now + 5), id)
+    return {'alone'}
+  end
   if not take_order(rec.order, token, lease) then
+    release_alone(token)
     redis.call('ZADD', CDUE, seconds(now + 2), id)
     return {'locked'}
-  end
-  if rec.claim and lives(rec.claim) then
-    count('stalls')
-    note(key, 'stall', rec.kind)
-  elseif rec.claim then
-    crashes = redis.call('HINCRBY', key, 'crashes', 1)
-    count('crashes')
-    note(key, 'crash', rec.kind)
   end
   attempts = redis.call('HINCRBY', key, 'attempts', 1)
 end

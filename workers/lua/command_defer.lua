@@ -20,6 +20,7 @@ if lets_pass then redis.call('HSET', key, 'waits', '1') end
 if counts == '0' then redis.call('HINCRBY', key, 'attempts', -1) end
 if counts == 'fresh' then redis.call('HSET', key, 'attempts', 0) end
 release_order(rec.order, token)
+release_alone(token)
 move_state(key, rec.state, message and 'open' or 'parked', CCOUNTS)
 redis.call('ZADD', CDUE, seconds(now + delay + (message and patience or 0)), id)
 if how == 'retry' or how == 'park' then count('retries') end

@@ -9,7 +9,7 @@ if rec.claim ~= token then
   if rec.last == token then return {'ended', ''} end
   return {'lost'}
 end
-redis.call('HDEL', key, 'claim', 'until', 'after', 'waits', 'attempts', 'crashes', 'error')
+redis.call('HDEL', key, 'claim', 'until', 'after', 'waits', 'attempts', 'crashes', 'suspect', 'suspected', 'beats', 'error')
 -- of a dead one it may be unknown whether VTEX has it: whoever opens it again must look
 if to ~= 'dead' then redis.call('HDEL', key, 'memo', 'sent') end
 -- an invoice may be long, and hold the customer's data; its outcome says what must be known of it later
@@ -25,6 +25,7 @@ for _, other in ipairs(others) do -- what waits may have waited for this one
 end
 redis.call('ZADD', CTELL, seconds(now), id)
 release_order(rec.order, token)
+release_alone(token)
 if to == 'dead' then
   redis.call('ZADD', CDEAD, seconds(now), id)
 else

@@ -9,5 +9,6 @@ if rec.claim ~= token or not take_order(rec.order, token, lease) then return 0 e
 redis.call('HSET', key, 'until', seconds(now + lease), 'memo', memo)
 if sent == 'sent' then redis.call('HSET', key, 'sent', '1') end
 if sent == 'known' then redis.call('HDEL', key, 'sent') end
+if redis.call('GET', ALONE) == token then take_alone(token, lease) end
 redis.call('ZADD', CDUE, seconds(now + lease), id)
 return 1

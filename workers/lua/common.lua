@@ -52,10 +52,55 @@ end
 
 local function newer(record) return tonumber(record.v or VERSION) > VERSION end
 
--- A token begins with the process that took it. A living one has not crashed: it is slow.
-local function lives(token)
-  local who = string.match(token, '^(%S+) ')
-  return who and redis.call('EXISTS', 'vo:worker:' .. who) == 1
+-- A token begins with the process that took it.
+local function process_of(token) return string.match(token, '^(%S+) ') end
+local function lives(who) return redis.call('EXISTS', 'vo:worker:' .. who) == 1 end
+local function beats_of(who) return redis.call('GET', 'vo:beats:' .. who) or '0' end
+
+-- Seconds after which a process that was only cut off from Redis has said that it lives.
+local SILENCE = 25
+
+-- A claim ran out. Its process is slow, or gone, or was cut off from Redis: it counts as a crash of this record at
+-- once if nobody can tell, otherwise at a later claim, if the process has not come back by then.
+local function ran_out(key, step, token)
+  local who = process_of(token)
+  if who and lives(who) then
+    count('stalls')
+    return note(key, 'stall', step)
+  end
+  count('crashes')
+  note(key, 'crash', step)
+  if who then
+    redis.call('HSET', key, 'suspect', who, 'suspected', seconds(now), 'beats', beats_of(who))
+  else
+    redis.call('HINCRBY', key, 'crashes', 1)
+  end
+end
+
+-- How often this record's worker died, and how often that may be so.
+local function crashes_of(key)
+  local rec = read(key, 'crashes', 'suspect', 'suspected', 'beats')
+  local crashes = tonumber(rec.crashes or 0)
+  if not rec.suspect then return crashes, 0 end
+  if not lives(rec.suspect) and beats_of(rec.suspect) == rec.beats then -- nothing was heard of it
+    if now - tonumber(rec.suspected) < SILENCE then return crashes, 1 end
+    crashes = redis.call('HINCRBY', key, 'crashes', 1)
+  end
+  redis.call('HDEL', key, 'suspect', 'suspected', 'beats')
+  return crashes, 0
+end
+
+-- Records whose worker died more than once are worked at one at a time, so that one of them that is the cause takes
+-- none of the others with it.
+local ALONE, ALONE_FROM, QUEUE_ALONE = P .. 'alone', 2, P .. 'alone:waiting'
+local function take_alone(token, lease)
+  local holder = redis.call('GET', ALONE)
+  if holder and holder ~= token then return false end
+  redis.call('SET', ALONE, token, 'PX', math.ceil(lease * 1000))
+  return true
+end
+local function release_alone(token)
+  if redis.call('GET', ALONE) == token then redis.call('DEL', ALONE) end
 end
 
 -- Is an event of that instant already in the document that we acted on? Both instants are VTEX's.

@@ -5,9 +5,10 @@
 local id, token, how, delay, patience = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local why, counts = ARGV[6], ARGV[7] == '1'
 local key = order_key(id)
-local rec = read(key, 'state', 'claim', 'step', 'last', 'born', 'ours')
+local rec = read(key, 'state', 'claim', 'step', 'last', 'born', 'ours', 'crashes')
 if rec.claim ~= token then return rec.last == token and 1 or 0 end -- said twice: the first counted
 redis.call('HDEL', key, 'claim', 'until')
+if rec.crashes then release_alone(token) end
 redis.call('HSET', key, 'last', token, 'after', seconds(now + delay), 'error', why)
 if rec.step == 'start-handling' then release_order(id, token) end
 if not counts then redis.call('HINCRBY', key, 'attempts', -1) end

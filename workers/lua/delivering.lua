@@ -7,5 +7,6 @@ local rec = read(key, 'claim', 'erp')
 if rec.claim ~= token then return 0 end
 redis.call('HSET', key, 'until', seconds(now + lease))
 if ARGV[4] == '1' then redis.call('HSET', key, 'erp', rec.erp or 'maybe') end
+if redis.call('GET', ALONE) == token then take_alone(token, lease) end
 redis.call('ZADD', DUE, seconds(now + lease), id)
 return 1

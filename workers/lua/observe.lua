@@ -68,7 +68,7 @@ redis.call('PERSIST', key)
 redis.call('ZREM', DEAD, id)
 move_state(key, rec.state, 'open')
 redis.call('HSET', key, 'step', 'download', 'born', seconds(now), 'attempts', 0, 'crashes', 0)
-redis.call('HDEL', key, 'claim', 'until', 'after', 'again')
+redis.call('HDEL', key, 'claim', 'until', 'after', 'again', 'suspect', 'suspected', 'beats')
 if handle ~= '' then redis.call('SADD', handles_key(id), handle) end
 redis.call('ZADD', DUE, seconds(now + patience), id)
 note(key, 'news', hint)

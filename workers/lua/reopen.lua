@@ -22,7 +22,7 @@ redis.call('PERSIST', key)
 redis.call('ZREM', DEAD, id)
 if rec.state ~= 'parked' then redis.call('HSET', key, 'step', 'download', 'born', seconds(now)) end
 redis.call('HSET', key, 'attempts', 0, 'crashes', 0)
-redis.call('HDEL', key, 'claim', 'until', 'after', 'again', 'error')
+redis.call('HDEL', key, 'claim', 'until', 'after', 'again', 'suspect', 'suspected', 'beats', 'error')
 move_state(key, rec.state, 'open')
 redis.call('ZADD', DUE, seconds(now + patience), id)
 note(key, how, who)

@@ -1,0 +1,76 @@
+"""Workers that die with their hands full, by accident or because of one order."""
+
+import contextlib
+import os
+import signal
+
+import pytest
+
+from .conftest import ROOT
+from .system import LONG, System
+
+#: An ERP's adapter: a folder, and an order that kills whoever brings it.
+DEADLY = """
+import os, signal
+from workers.erp.sink import open_sink
+
+class Deadly:
+    def __init__(self, options):
+        self.sink = open_sink("file://" + os.environ["SPOOL"], options=options)
+        self.check, self.close = self.sink.check, self.sink.close
+
+    def deliver(self, delivery):
+        if delivery.order_id == os.environ["POISON"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.sink.deliver(delivery)
+"""
+#: The limit of crashes in every process of the test, which would take minutes otherwise.
+FEWER_CRASHES = """
+import workers.policy
+workers.policy.CRASH_LIMIT = 4
+"""
+
+
+@pytest.fixture
+def system(tmp_path):
+    """Makes a system in this test's folder."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **config: stack.enter_context(System(tmp_path / "a store", **config))
+
+
+@pytest.mark.promise("P2", "P4")
+def test_what_a_killed_worker_was_at_is_taken_over_at_the_next_sweep(system, wait_until):
+    system = system(orders=128, latency=1.0, visibility_timeout=30.0)
+    up = system.start("up", WORKER_CONCURRENCY="64")
+    wait_until(lambda: system.audit()["start_handling_effects"] >= 1, "full hands", LONG)
+    os.kill(system.started(up, "worker 1")[-1], signal.SIGKILL)
+    system.each_once()
+    taken = system.said(up, "taken_over")
+    assert sum(line["were_claimed"] for line in taken) > 0, "its supervisor saw it die"
+    assert system.stop(up) == 0
+
+
+@pytest.mark.soak
+@pytest.mark.promise("P6")
+def test_an_order_that_kills_its_workers_ends_dead_and_those_beside_it_do_not(system, wait_until, tmp_path):
+    system = system(orders=60, latency=0.2, visibility_timeout=30.0)
+    (tmp_path / "patch").mkdir()
+    (tmp_path / "patch" / "deadly.py").write_text(DEADLY)
+    (tmp_path / "patch" / "sitecustomize.py").write_text(FEWER_CRASHES)
+    (tmp_path / "spool").mkdir()
+    everyone = sorted(system.vtex.audit()["per_order"])
+    poison = everyone[20]
+    up = system.start(
+        "up",
+        ERP_URL="python:deadly:Deadly",
+        SPOOL=str(tmp_path / "spool"),
+        POISON=poison,
+        PYTHONPATH=f"{tmp_path / 'patch'}:{ROOT}",
+    )
+    wait_until(lambda: system.audit()["start_handling_effects"] == 59, "all the others", LONG)
+    wait_until(lambda: not system.audit()["events_pending"], "the feed's end", LONG)
+    status = system.json("status")
+    assert status["orders"]["dead"] == 1
+    assert "died 4 times" in system.json("order", poison)["error"]
+    assert system.audit()["start_handling_more_than_once"] == 0
+    assert system.stop(up) == 0
