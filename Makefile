@@ -2,14 +2,15 @@
 PYTHON ?= python3
 PIP = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install demo test soak check lock clean
+.PHONY: help install demo test soak check check-deploy audit lock clean
 
 help:
 	@echo "make demo     see the whole thing run, in under a minute"
 	@echo "make install  .venv/bin/vtexorders, without development tools"
 	@echo "make test     unit, flow and live tests"
 	@echo "make soak     tests that take minutes: commands killed at every place"
-	@echo "make check    ruff, mypy, import contracts"
+	@echo "make check    ruff, mypy, import contracts; Dockerfile, compose file, Kubernetes manifests"
+	@echo "make audit    known vulnerabilities of what we depend on (asks the network)"
 
 install: .venv/.ready
 
@@ -22,28 +23,37 @@ test: .venv-dev/.ready
 soak: .venv-dev/.ready
 	.venv-dev/bin/python -m pytest -m soak
 
-check: .venv-dev/.ready
+check: .venv-dev/.ready check-deploy
 	.venv-dev/bin/ruff check .
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/mypy
 	.venv-dev/bin/lint-imports --no-logo
 
+check-deploy: .venv-deploy/.ready
+	.venv-deploy/bin/python deploy/validate.py
+
+# Without a network there is no answer, and that is said and is no failure.
+audit: .venv-deploy/.ready
+	.venv-deploy/bin/python deploy/audit.py requirements.txt
+
 # The set-up: a virtual environment, the pinned and hashed dependencies, then this project itself.
 .venv/.ready: requirements.txt pyproject.toml
 .venv-dev/.ready: requirements-dev.txt pyproject.toml
-.venv/.ready .venv-dev/.ready:
+.venv-deploy/.ready: requirements-deploy.txt
+.venv/.ready .venv-dev/.ready .venv-deploy/.ready:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Python 3.11 or newer is needed; this is %d.%d. Another one: make PYTHON=/path/to/python3.12 ..." % v[:2])'
 	@echo "Setting up $(@D) (once; a minute or so)"
 	@rm -rf "$(@D)"
 	@$(PYTHON) -m venv "$(@D)"
 	@"$(@D)/bin/python" $(PIP) --require-hashes -r $<
-	@"$(@D)/bin/python" $(PIP) --no-deps --no-build-isolation --editable .
+	@[ "$(@D)" = .venv-deploy ] || "$(@D)/bin/python" $(PIP) --no-deps --no-build-isolation --editable .
 	@touch "$@"
 
 # Pin anew (needs uv): exact versions and hashes for every platform, and no index address.
 lock:
 	echo setuptools | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet pyproject.toml - -o requirements.txt
 	echo setuptools | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet pyproject.toml - --group dev -c requirements.txt -o requirements-dev.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --group deploy -o requirements-deploy.txt
 
 clean:
-	rm -rf .venv .venv-dev .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-dev .venv-deploy .mypy_cache .ruff_cache .pytest_cache

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from workers.cli import again, ask, feed, hook, look, operate, run, trial
+from workers.cli import again, ask, feed, health, hook, look, operate, run, trial
 
 
 class _Console(click.Group):
@@ -50,6 +50,7 @@ for command in (
     run.beat,
     run.web,
     run.flower,
+    health.health,
     trial.sandbox,
 ):
     console.add_command(command)

@@ -35,6 +35,7 @@ def with_redis(loaded: Settings, url: str | None = None, *, patience: float = 0.
         raise click.ClickException(
             f"nothing is running in {loaded.data_dir}: start it with vtexorders up, or set REDIS_URL to your Redis"
         )
+    os.environ.pop("REDIS_URL_FILE", None)  # both would be a problem
     os.environ["REDIS_URL"] = url  # for Celery's own reading of the settings, and for child processes
     return dataclasses.replace(loaded, redis_url=url)
 
