@@ -15,10 +15,11 @@ from typing import Any, Literal
 import redis
 
 from workers import errors, heartbeat, redis_address
-from workers.conditions import Conditions
 from workers.erp.sink import Sink
 from workers.feed_watch import LOOKED_AT, faults_of
 from workers.ledger import Ledger
+from workers.monitor.readings import read
+from workers.monitor.watch import alarms
 from workers.settings import Account, Settings
 from workers.vtex.client import Vtex
 from workers.vtex.schemas import FeedConfig, OrderPage
@@ -35,6 +36,11 @@ CLOCK_DIFFERENCE = 30
 FULL = 0.8
 #: What ends a pause that no person made, by its kind.
 _TRIED = {"access": "it is tried again once a minute", "breaker": "it is tried again every few seconds"}
+#: The alarms whose subject is looked at here, in more detail.
+_LOOKED_AT = frozenset(
+    {"credentials_refused", "vtex_down", "erp_refuses", "erp_down", "paused_by_person", "feed_not_read"}
+    | {"orders_dead", "redis_down", "redis_full", "redis_not_durable", *LOOKED_AT}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +166,9 @@ def check_redis(client: redis.Redis) -> Iterator[Finding]:
 
 def check_work(client: redis.Redis, ledger: Ledger, settings: Settings) -> Iterator[Finding]:
     """Whether anybody works, and what is stopped."""
-    workers = heartbeat.living(client)
+    workers, said = heartbeat.living(client), _LOOKED_AT
     if not workers:
+        said |= {"no_worker", "beat_missing"}
         yield Finding("look", "workers", "nobody works", "run: vtexorders up")
     else:
         yield good("workers", f"{len(workers)} worker processes")
@@ -169,6 +176,7 @@ def check_work(client: redis.Redis, ledger: Ledger, settings: Settings) -> Itera
         age = ledger.now() - polled if polled else None
         if age is None or age > 10 * settings.feed_poll + 60:
             last = f"for {age:.0f} s" if age is not None else "yet"
+            said |= {"beat_missing"}
             yield Finding("bad", "beat", f"the feed has not been read {last}", "run beat: vtexorders beat")
     for scope, pause in ledger.paused().items():
         who = pause.get("by") or "the system"
@@ -178,9 +186,6 @@ def check_work(client: redis.Redis, ledger: Ledger, settings: Settings) -> Itera
             f"{'the store' if scope == 'vtex' else 'the ERP'} was paused by {who}: {pause['why']}",
             "run: vtexorders resume" if pause.get("by") else _TRIED[pause.get("kind", "access")],
         )
-    for condition in Conditions(ledger).all():
-        if condition.name not in LOOKED_AT:
-            yield Finding("look", condition.name.replace("_", " "), condition.says, condition.do)
     odd = len(ledger.oddities())
     if odd:
         yield Finding(
@@ -192,6 +197,10 @@ def check_work(client: redis.Redis, ledger: Ledger, settings: Settings) -> Itera
     dead = ledger.counts().dead
     if dead:
         yield Finding("look", "orders", f"{dead} dead", "run: vtexorders dead")
+    for alarm in alarms(client, settings, read(client, [ledger], settings)):
+        if alarm.name not in said:
+            level: Level = "bad" if alarm.severity == "critical" else "look"
+            yield Finding(level, alarm.name.replace("_", " "), alarm.says, alarm.do)
 
 
 def check_alone(vtex: Vtex, ledger: Ledger, settings: Settings) -> Iterator[Finding]:

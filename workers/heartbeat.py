@@ -156,6 +156,11 @@ def living(client: redis.Redis) -> dict[str, dict[str, Any]]:
     }
 
 
+def beats(client: redis.Redis) -> int:
+    """How many beats there are."""
+    return sum(1 for _ in client.scan_iter(match="vo:beat:*", count=1000))
+
+
 def lost(client: redis.Redis, living: dict[str, dict[str, Any]]) -> list[str]:
     """The workers that stopped beating in the last hour without a word, and that no other one came for.
 

@@ -10,6 +10,7 @@ import redis
 import requests
 from click.testing import CliRunner
 
+from workers.app import QUEUES
 from workers.cli import console
 from workers.ledger import Ledger
 from workers.sandbox.config import SandboxConfig
@@ -38,7 +39,9 @@ class Store:
 
     def work(self) -> None:
         """What a worker and beat leave behind."""
-        self.redis.set("vo:worker:one@host", json.dumps({"pid": 1, "queues": [], "since": 0}), ex=600)
+        worker = {"pid": 1, "queues": QUEUES, "since": 0}
+        self.redis.set("vo:worker:one@host", json.dumps(worker), ex=600)
+        self.redis.set("vo:beat:beat@host:2", "{}", ex=600)
         self.ledger.remember("polled", self.ledger.now())
 
     def check(self) -> tuple[int, dict[str, list[tuple[str, str]]]]:

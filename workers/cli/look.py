@@ -47,6 +47,8 @@ def status(account: str | None, *, as_json: bool) -> None:
     click.echo(
         f"workers  {document['workers']}" + ("" if document["workers"] else ": nobody works (vtexorders up)")
     )
+    for alarm in document["alarms"]:
+        click.echo(f"ALARM    {alarm['name'].replace('_', ' ')}: {alarm['says']}\n         -> {alarm['do']}")
     for scope, pause in document["paused"].items():
         who = f"by {pause['by']}; vtexorders resume" if pause.get("by") else "it is tried again by itself"
         click.echo(f"PAUSED   {'VTEX' if scope == 'vtex' else 'ERP'}: {pause['why']} ({who})")
@@ -58,10 +60,6 @@ def status(account: str | None, *, as_json: bool) -> None:
             f"resumed  {'VTEX' if last['scope'] == 'vtex' else 'ERP'} by {last['by']} at {when}"
             f" (was paused by {by}: {pause['why']})"
         )
-    for condition in document["conditions"]:
-        click.echo(f"ALARM    {condition['name'].replace('_', ' ')}: {condition['says']}")
-        if condition["do"]:
-            click.echo(f"         -> {condition['do']}")
     if document["shadow"]:
         totals = document["totals"]
         click.echo("SHADOW   nothing is changed at VTEX; without it, so far:")
@@ -77,7 +75,8 @@ def _status(loaded: Settings, ledger: Ledger) -> dict[str, Any]:
     from workers import heartbeat
     from workers.app import QUEUES
     from workers.command_ledger import CommandLedger
-    from workers.conditions import Conditions
+    from workers.monitor.readings import read
+    from workers.monitor.watch import alarms
     from workers.watchlist import Watchlist
 
     stuck = Watchlist(ledger).stuck()
@@ -95,7 +94,7 @@ def _status(loaded: Settings, ledger: Ledger) -> dict[str, Any]:
         "uncommitted": ledger.waiting_acks(),
         "paused": ledger.paused(),
         "resumed": ledger.resumed(),
-        "conditions": [asdict(condition) for condition in Conditions(ledger).all()],
+        "alarms": [asdict(one) for one in alarms(ledger.redis, loaded, read(ledger.redis, [ledger], loaded))],
         "watched": len(Watchlist(ledger)),
         "stuck": [
             {"orderId": id_, "status": status, "since": since} for id_, (status, since) in stuck.items()

@@ -180,14 +180,28 @@ def beat() -> None:
     from workers import runtime
     from workers.app import app
     from workers.monitor.exporter import Exporter
-    from workers.monitor.readings import read
+    from workers.monitor.readings import Reading, read
+    from workers.monitor.watch import Watch
+    from workers.monitor.webhook import Webhook
 
     process = runtime.current()
     ledgers = [process.link(name).ledger for name in loaded.accounts]
+    webhook = Webhook(loaded.alarm_url) if loaded.alarm_url else None
+    watch = Watch(process.redis, ledgers, loaded, send=webhook)
+
+    def facts() -> Reading:
+        reading = read(process.redis, ledgers, loaded)
+        watch.show(reading)
+        return reading
+
     try:
-        with _metrics(loaded, Exporter(lambda: read(process.redis, ledgers, loaded))):
+        with _metrics(loaded, Exporter(facts)):
+            watch.start()
             app.start(["--quiet", "beat", "--pidfile="])
     finally:
+        watch.stop()
+        if webhook:
+            webhook.close()
         process.close()
 
 

@@ -42,7 +42,7 @@ class Reading:
 
     at: float = 0.0
     values: dict[str, dict[Labels, float]] = field(default_factory=dict)
-    #: Why something is paused, by account and scope.
+    #: Why something is paused, or what is wrong, by account and scope or condition.
     why: dict[tuple[str, str], str] = field(default_factory=dict)
     #: Counts of processes, still in the meter's form, by account.
     counted: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -100,6 +100,7 @@ def _broker(reading: Reading, client: redis.Redis) -> None:
         reading.put("vtexorders_queue_workers", serving, queue)
     reading.put("vtexorders_in_flight_messages", held)
     reading.put("vtexorders_workers", len(living))
+    reading.put("vtexorders_beats", heartbeat.beats(client))
     reading.put("vtexorders_workers_lost", len(heartbeat.lost(client, living)))
 
 
@@ -125,12 +126,15 @@ def _account(reading: Reading, ledger: Ledger, settings: Settings) -> None:
         kind = "person" if pause.get("by") else pause.get("kind", "access")
         reading.put("vtexorders_paused", 1, name, scope, kind)
         reading.why[name, scope] = f"{pause['why']} (by {pause['by']})" if pause.get("by") else pause["why"]
-    lasting = {condition.name for condition in Conditions(ledger).all()}
+    lasting = {condition.name: condition.says for condition in Conditions(ledger).all()}
     for condition in NAMES:
         reading.put("vtexorders_condition", condition in lasting, name, condition)
-    stuck = Counter(status for status, _ in Watchlist(ledger).stuck().values())
+        reading.why[name, condition] = lasting.get(condition, "")
+    watchlist = Watchlist(ledger)
+    stuck = Counter(status for status, _ in watchlist.stuck().values())
     for status in STANDS_STILL:
         reading.put("vtexorders_stuck_orders", stuck[status], name, status)
+    reading.put("vtexorders_watched_orders", len(watchlist), name)
     reading.put("vtexorders_cool_down_seconds", ledger.cooling(), name)
     _remembered(reading, ledger, settings.feed_poll)
     reading.counted[name] = meter.totals(ledger)
