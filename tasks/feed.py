@@ -10,9 +10,8 @@ from typing import Any
 from tasks.base import Tick
 from workers import errors, runtime, telemetry
 from workers.app import app
-from workers.conditions import FEED_GONE
 from workers.dispatch import enqueue
-from workers.feed_watch import faults_of, remember
+from workers.feed_watch import gone, remember
 from workers.runtime import IO_THREADS, Link, Runtime
 from workers.vtex.client import LARGEST_LOT, FeedNotConfigured
 from workers.vtex.schemas import Event
@@ -41,8 +40,7 @@ def poll(link: Link) -> None:
             if not link.ledger.paused():
                 drain(runtime.current(), link, renew)
         except FeedNotConfigured:
-            remember(link, None)
-            link.conditions.settle((FEED_GONE,), faults_of(None, ()))
+            gone(link)
         except errors.OrderLinkError as error:
             link.trouble(error)
             log.warning("feed_stopped", why=str(error))

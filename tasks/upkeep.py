@@ -15,7 +15,7 @@ from workers import errors, intake, runtime, telemetry
 from workers.app import COMMANDS, HANDLING, ORDERS, app
 from workers.dispatch import enqueue
 from workers.erp.sink import Forgetful
-from workers.feed_watch import LISTED, shared
+from workers.feed_watch import GAP, LISTED, shared
 from workers.ledger import DOWNLOAD
 from workers.outcome import report
 from workers.reconcile import LOOK_BACK, close_gap, close_other_gaps
@@ -59,7 +59,7 @@ def reconcile(link: Link) -> None:
         until = datetime.now(UTC) - timedelta(seconds=runtime.current().settings.reconcile_min_age)
         try:
             gap = close_gap(link, until - LOOK_BACK, until, renew)
-            if link.ledger.recall(LISTED) is None:
+            if link.ledger.recall(LISTED) is None or link.ledger.recall(GAP) is not None:
                 close_other_gaps(link, gap, until - LOOK_BACK, until, renew)
                 link.ledger.remember(LISTED, link.ledger.now(), LIST_AGAIN_SECONDS)
         except errors.OrderLinkError as error:

@@ -24,8 +24,9 @@ LOOKED_AT = (FEED_GONE, FEED_FILTER, FEED_BACKLOG)
 
 #: What makes events get lost.
 _GAPS = frozenset({FEED_GONE, FEED_FILTER})
-#: What is remembered: since when the feed is good, and that VTEX's list was searched for what it cannot have told.
-_GOOD, LISTED = "feed-good", "listed"
+#: What is remembered: since when the feed is good; that there was a gap, as long as VTEX's list may not show all of it;
+#: and that the list was searched for what the feed cannot have told.
+_GOOD, GAP, LISTED = "feed-good", "feed-gap", "listed"
 _LONG = 400 * 86400.0
 
 _CONFIGURE = "run: vtexorders feed configure"
@@ -98,8 +99,18 @@ def good_since(link: Link) -> float | None:
     return link.ledger.recall(_GOOD)
 
 
+def gone(link: Link) -> None:
+    """Somebody met a 404: there is no feed."""
+    link.conditions.settle((FEED_GONE,), faults_of(None, ()))
+    remember(link, None)
+    _note_gap(link)
+
+
 def _note_gap(link: Link) -> None:
-    link.ledger.unremember(_GOOD, LISTED)  # what is not in the feed is looked for in VTEX's list
+    """What is not in the feed is looked for in VTEX's list, at once and again when the list has caught up."""
+    settings = link.settings
+    link.ledger.unremember(_GOOD, LISTED)
+    link.ledger.remember(GAP, 1, settings.reconcile_min_age + 2 * settings.reconcile)
 
 
 def _mend(link: Link, config: FeedConfig | None, faults: list[Fault]) -> bool:

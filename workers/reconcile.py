@@ -52,9 +52,7 @@ class Gap:
     listed_late: int = 0  # finished here; the list has not caught up, or somebody set them back
     canceled: list[str] = field(default_factory=list)  # the ERP may have them, and was not told
     unwatched: int = 0  # under way at VTEX and not known here
-    strangers: list[str] = field(
-        default_factory=list
-    )  # their events must have been in the feed, and never came
+    strangers: list[str] = field(default_factory=list)  # their events must have come, and did not
 
 
 def close_gap(

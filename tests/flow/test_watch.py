@@ -221,6 +221,20 @@ def test_a_feed_that_is_gone_is_configured_again_and_its_gap_is_reconciled(store
     assert set(config.states) == set(DEFAULT_FEED_STATES)
 
 
+@pytest.mark.promise("P3")
+def test_after_a_gap_the_list_is_searched_until_it_has_caught_up(store):
+    run = store(index_lag=2.0)
+    (order,) = in_handling(run)
+    run.until(lambda: run.ledger.recall("listed"), "a search", ticks=("upkeep.reconcile",))
+    run.vtex.control("feed", {"configured": False})
+    run.vtex.move(order, "canceled")
+    run.until(lambda: run.logs("condition"), "the alarm", ticks=("feed.poll",))
+    run.vtex.control("feed", {"configured": True})
+    run.tick("upkeep.reconcile")  # which finds the order in handling, as it was two seconds ago
+    ticks = (*TICKS, "upkeep.reconcile")
+    run.until(lambda: run.rows() == [(order, "canceled")], "the cancellation, by VTEX's list", ticks=ticks)
+
+
 def test_without_feed_managed_a_feed_is_left_as_it_is(store, monkeypatch):
     run = store()
     run.link.vtex.configure_feed(["ready-for-handling"])
