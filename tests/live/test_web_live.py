@@ -1,0 +1,127 @@
+"""The front door as a process: killed after its answer, and a store's events by hook while the feed brings the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import urllib.error
+import urllib.request
+
+import pytest
+
+from .system import System, free_port
+
+TOKEN, SECRET = secrets.token_hex(24), secrets.token_hex(24)
+
+
+class Door:
+    """The front door of a system, and what an ERP does with it."""
+
+    def __init__(self, system):
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        system.settings |= {"WEB_TOKENS": TOKEN, "WEB_PORT": str(self.port), "HOOK_SECRET": SECRET}
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def ask(self, method, path, body=None, key=None):
+        """(status, answer); (0, None) when nothing answers."""
+        request = urllib.request.Request(
+            self.url + path, method=method, data=None if body is None else json.dumps(body).encode()
+        )
+        request.add_header("Authorization", f"Bearer {TOKEN}")
+        request.add_header("Content-Type", "application/json")
+        if key:
+            request.add_header("Idempotency-Key", key)
+        try:
+            with self._opener.open(request, timeout=30) as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+        except OSError:
+            return 0, None
+
+    def open(self, wait_until):
+        wait_until(lambda: self.ask("GET", "/health")[0] == 200, "the front door")
+
+
+def test_what_was_accepted_ends_once_whenever_the_front_door_dies(tmp_path, wait_until):
+    with System(tmp_path / "one") as system:
+        door = Door(system)
+        up = system.start("up")
+        door.open(wait_until)
+        orders = system.vtex.create(8, status="handling")
+        keys = {order: f"change-{order}" for order in orders}
+        for number, (order, key) in enumerate(keys.items()):
+            # the ERP asks until it has an answer, as it is told to
+            path, reason = f"/v1/orders/{order}/changes", {"reason": "Promotion", "discountValue": 100}
+            wait_until(
+                lambda p=path, r=reason, k=key: door.ask("POST", p, r, k)[0] in (200, 202), "an answer"
+            )
+            if number in (0, 4):
+                kill_web(system, up, wait_until)
+        door.open(wait_until)
+
+        for key in keys.values():
+            wait_until(
+                lambda k=key: (door.ask("GET", f"/v1/commands/{k}")[1] or {}).get("state") == "done",
+                f"the end of {key}",
+                240,
+            )
+        for order in orders:
+            assert len(system.vtex.state(order)["changes"]) == 1
+        assert not [1 for seen in system.vtex.audit()["never"].values() if seen["count"]]
+        assert TOKEN not in system.output(up)
+        assert SECRET not in system.output(up)
+        assert system.stop(up) == 0
+        system.none_left()
+
+
+def kill_web(system, up, wait_until):
+    """kill -9, and until the supervisor has started another one."""
+    pids = system.started(up, "web")
+    os.kill(pids[-1], signal.SIGKILL)
+    wait_until(lambda: len(system.started(up, "web")) > len(pids), "another front door")
+
+
+def both_ways(folder, wait_until, count, **config):
+    with System(
+        folder, faults="duplicates=0.1,hook_lost=0.05,hook_late=0.1,slow_seconds=1", **config
+    ) as system:
+        door = Door(system)
+        up = system.start("up")
+        door.open(wait_until)
+        shown = system.run("hook", "show")
+        assert "no hook" in shown.stdout
+        done = system.run("hook", "configure", door.url)
+        assert done.returncode == 0, done.stderr
+        assert system.json("hook", "show")["secret_is_ours"]
+        system.vtex.create(count)
+        system.orders = count
+        system.each_once()
+        audit = system.audit()
+        assert audit["hook"]["delivered"] > count / 2
+        assert system.run("hook", "delete", "--yes").returncode == 0
+        assert system.json("hook", "show") is None
+        assert system.stop(up) == 0
+
+
+def test_by_hook_and_by_feed_every_order_is_done_once(tmp_path, wait_until):
+    both_ways(tmp_path / "one", wait_until, 100)
+
+
+@pytest.mark.soak
+def test_by_hook_and_by_feed_two_thousand_orders_are_done_once(tmp_path, wait_until):
+    both_ways(tmp_path / "one", wait_until, 2000)
+
+
+def test_it_says_what_it_lacks(tmp_path):
+    with System(tmp_path / "one") as system:
+        done = system.run("web")
+        assert done.returncode == 2
+        assert "WEB_TOKENS" in done.stderr
+        done = system.run("hook", "configure", "https://orders.example.com")
+        assert done.returncode == 2
+        assert "HOOK_SECRET" in done.stderr
