@@ -2,13 +2,14 @@
 PYTHON ?= python3
 PIP = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install demo test soak bench-web check check-deploy audit lock clean
+.PHONY: help install demo test soak chaos bench-web check check-deploy audit lock clean
 
 help:
 	@echo "make demo     see the whole thing run, in under a minute"
 	@echo "make install  .venv/bin/vtexorders, without development tools"
 	@echo "make test     unit, flow and live tests"
-	@echo "make soak     tests that take minutes: commands killed at every place"
+	@echo "make soak     tests that take minutes: processes that die at every place"
+	@echo "make chaos    minutes of kills and faults, then a verdict on each promise (CHAOS_ORDERS=…, CHAOS_SEED=…)"
 	@echo "make bench-web  what the front door takes a second, on this machine"
 	@echo "make check    ruff, mypy, import contracts; Dockerfile, compose file, Kubernetes manifests"
 	@echo "make audit    known vulnerabilities of what we depend on (asks the network)"
@@ -26,6 +27,10 @@ soak: .venv-dev/.ready
 
 bench-web: .venv-dev/.ready
 	.venv-dev/bin/python tests/bench/front_door.py
+
+# Options by environment: CHAOS_SEED, _ORDERS, _COMMANDS, _SECONDS, _EVERY, _KILLS, _ERP, _DRAIN.
+chaos: .venv-dev/.ready
+	.venv-dev/bin/python -m tests.chaos
 
 check: .venv-dev/.ready check-deploy
 	.venv-dev/bin/ruff check .

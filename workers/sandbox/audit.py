@@ -99,6 +99,7 @@ class Audit:
             "calls": calls["total"],
             "calls_by_route": calls["by_route"],
             "busiest_second": calls["busiest_second"],
+            "busiest_minute": calls["busiest_minute"],
             "unauthorized": self._gate.unauthorized,
             "forbidden": self._gate.forbidden,
             "too_many_requests": self._gate.too_many,

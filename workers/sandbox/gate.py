@@ -214,6 +214,7 @@ class Gate:
                 for route, counts in sorted(self.by_route.items())
             },
             "busiest_second": max(self.by_second.values(), default=0),
+            "busiest_minute": busiest(self.by_second, 60),
         }
 
     def _note(self, request: web.Request, begin: float, status: int, fault: str | None) -> None:
@@ -223,6 +224,11 @@ class Gate:
         self.calls.append(
             {"at": begin, "method": request.method, "path": request.path, "status": status, "fault": fault}
         )
+
+
+def busiest(by_second: Counter[int], seconds: int) -> int:
+    """Return the most calls that began within so many seconds."""
+    return max((sum(by_second[first + n] for n in range(seconds)) for first in list(by_second)), default=0)
 
 
 def route_name(request: web.Request) -> str:
