@@ -28,7 +28,7 @@ READS = frozenset(
     (
         *("GET", "MGET", "HGET", "HMGET", "HGETALL", "HVALS", "HLEN", "HEXISTS", "EXISTS", "LLEN", "LRANGE"),
         *("SCARD", "SMEMBERS", "ZCARD", "ZCOUNT", "ZRANGE", "ZREVRANGE", "ZRANGEBYSCORE", "ZREVRANGEBYSCORE"),
-        *("ZSCORE", "SCAN", "SELECT", "INFO", "TIME", "PING", "SCRIPT LOAD"),
+        *("ZSCORE", "XRANGE", "XLEN", "SCAN", "SELECT", "INFO", "TIME", "PING", "SCRIPT LOAD"),
     )
 )
 #: Commands whose key says what they are for.

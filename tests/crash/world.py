@@ -12,7 +12,7 @@ from typing import Any, Self
 import redis
 
 from tasks import base, command, feed, orders, upkeep
-from workers import runtime, settings, telemetry
+from workers import breaker, runtime, settings, telemetry
 from workers.app import app, configuration
 from workers.command_ledger import CommandLedger
 from workers.ledger import Ledger
@@ -81,6 +81,7 @@ class World:
         link.ledger.lease, link.ledger.patience = LEASE, PATIENCE
         link.policy = Policy(base=0.02, longest=0.2)
         feed.LEASE_SECONDS = upkeep.LEASE_SECONDS = LEASE
+        breaker.TELL_SECONDS = 0.0  # of every call, as time would make it another effect in each run
         base.PAUSE_SECONDS = command.PAUSE_SECONDS = orders.COMMIT_AGAIN_SECONDS = 0.1
         command.FOLLOW, command.WAIT = (0.02, 0.05), (0.05, 0.1)
         command.ABSENT_AFTER, command.ABSENT_GAP = 0.3, 0.1
