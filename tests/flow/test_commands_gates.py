@@ -247,6 +247,7 @@ def test_what_this_ledger_saw_begin_is_not_made_sure_of_again(erp, monkeypatch):
     erp.run.redis.flushall()
     erp.until(lambda: "handled" in erp.run.codes(order), "start-handling")
     assert erp.end(erp.ask("invoice", order, erp.invoice(order)))[0] == "done"
+    erp.until(lambda: erp.run.link.vtex.get_order(order).details().packages, "VTEX to show it")
     erp.run.redis.flushall()
     state = erp.ask("invoice", order, erp.invoice(order, "2", 1))
     assert "more than remains" in erp.end(state)[1]["why"]  # a refusal does not wait
