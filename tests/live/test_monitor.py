@@ -41,8 +41,15 @@ def test_one_port_answers_for_all_processes(tmp_path):
         assert found["vtexorders_feed_configured", "teststore"] == 1
         assert found["process_open_fds",] > 0
 
+        said = store.json("health")
+        assert sorted(one["kind"] for one in said["processes"]) == ["beat", "worker", "worker"]
+        assert store.run("health", "beat", "--ready").returncode == 0
+        nobody = store.run("health", "nobody")
+        assert (nobody.returncode, nobody.stderr) == (1, "no nobody runs here\n")
+
         second = store.run("up", DATA_DIR="other", METRICS_PORT=str(port), REDIS_URL=store.redis_url())
         assert second.returncode == 1
         assert f"port {port} is taken by another program: set METRICS_PORT to another one" in second.stderr
         assert store.stop(up) == 0
+        assert store.run("health").returncode == 1
     assert get(f"http://127.0.0.1:{port}/healthz")[0] == 0
