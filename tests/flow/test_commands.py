@@ -264,6 +264,7 @@ def test_an_operator_sees_an_order_s_commands_and_tries_a_refused_one_again(erp,
     document = json.loads(CliRunner().invoke(console, ["order", order, "--json"]).stdout)
     assert [one["id"] for one in document["commands"]] == [key]
     erp.run.vtex.move(order, "handling")
+    erp.run.settled()  # the event of that is dealt with
     would = CliRunner().invoke(console, ["replay", key, "1-01", "--dry-run"])
     assert would.exit_code == 1
     assert f"{key}  refused\n1-01  not known here; refused: not known here\n1 of 2 would be" in would.stdout
