@@ -12,6 +12,7 @@ own clock, so that a worker whose clock is off changes nothing. The scripts in `
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ from workers.vtex.states import CANCELED, CANCELLATION_REQUESTED, IN_HANDLING
 DOWNLOAD, START_HANDLING, ACK = "download", "start-handling", "ack"
 #: How an order ends.
 DONE, IGNORED, DEAD = "done", "ignored", "dead"
+
+#: What one process at a time does (:meth:`Ledger.alone`).
+LEASES = ("poll", "sweep", "reconcile", "watch-feed", "look-again")
 
 #: What can be paused: everything at VTEX for this account, or the deliveries to its ERP.
 SCOPES = ("vtex", "erp")
@@ -126,6 +130,8 @@ class Ledger:
         self.lease = lease
         self.patience = patience
         self.tombstone = tombstone
+        #: Who holds a lease: a new text each time, which begins with the process.
+        self.owner: Callable[[], str] = lambda: f"- {uuid.uuid4().hex}"
         self.held = held
         # what a trial run believes to have done must never be taken for done
         self._prefix = f"vo:shadow:{shadow}:{account}:" if shadow else f"vo:{account}:"
@@ -264,7 +270,7 @@ class Ledger:
 
     def release(self, who: str) -> int:
         """That process certainly died: what it had claimed is free at once. Returns how many records that were."""
-        return int(self.move("release", who, self.lease))
+        return int(self.move("release", who, self.lease, *LEASES))
 
     def next_alone(self) -> tuple[str, str] | None:
         """(order id, step) of the next record that is worked at alone, because its worker died more than once."""
@@ -516,7 +522,7 @@ class Ledger:
         Renewing raises ``redis.exceptions.LockError`` when it was lost meanwhile.
         """
         lock = self.redis.lock(self.key(f"lease:{what}"), timeout=lease, blocking=False, thread_local=False)
-        if not lock.acquire():
+        if not lock.acquire(token=self.owner()):
             yield None
             return
         try:

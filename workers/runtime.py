@@ -154,6 +154,7 @@ class Runtime:
     def _build(self, account: Account) -> Link:
         settings = self.settings
         ledger = ledger_of(self.redis, settings, account.name)
+        ledger.owner = self.token
         meter = Meter(ledger)
         limiter = Limiter(
             ledger,

@@ -1024,6 +1024,19 @@ def test_what_a_dead_process_had_claimed_is_free_at_once_and_spaced_out(ledger, 
     assert ledger.stats()["crashes"] == 3
 
 
+@pytest.mark.parametrize("what", ["poll", "sweep", "reconcile"])
+def test_what_one_process_at_a_time_does_is_free_when_that_process_died(ledger, make_ledger, what):
+    other = make_ledger()
+    ledger.owner = lambda: "a 1"
+    with ledger.alone(what, 30):
+        ledger.release("b")
+        with other.alone(what, 30) as renew:
+            assert renew is None
+        ledger.release("a")
+        with other.alone(what, 30) as renew:
+            assert renew
+
+
 def test_start_handling_is_free_for_commands_too_when_its_worker_died(ledger):
     ledger.observe([event("o-1")])
     ledger.advance(ledger.claim("o-1", DOWNLOAD, "a t1"), START_HANDLING, "delivered")

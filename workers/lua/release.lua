@@ -1,4 +1,5 @@
--- A process certainly died: what it had claimed is free at once, each a crash. ARGV: who it was, the longest lease
+-- A process certainly died: what it had claimed is free at once, each a crash. ARGV: who it was, the longest lease of a record,
+-- then the names of the leases that one process at a time holds
 -- Returns how many records that were.
 local who, lease, freed = ARGV[1], tonumber(ARGV[2]), 0
 local function its(token) return token and process_of(token) == who end
@@ -29,4 +30,8 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', CDUE, '-inf', seconds(now + leas
   if rec.order then free(CDUE, id, command_key(id), rec.kind, rec.order, CCOUNTS) end
 end
 if its(redis.call('GET', ALONE)) then redis.call('DEL', ALONE) end
+for i = 3, #ARGV do
+  local lock = P .. 'lease:' .. ARGV[i]
+  if its(redis.call('GET', lock)) then redis.call('DEL', lock) end
+end
 return freed
