@@ -371,9 +371,9 @@ class Ledger:
 
     # --- the pace of the account's calls --------------------------------------------------------------------
 
-    def move_pace(self, interval: float, burst: int, longest: float) -> tuple[bool, float]:
-        """Reserve the next call's slot: (reserved, seconds to wait)."""
-        reserved, wait = self.move("pace", interval, burst, longest)
+    def move_pace(self, interval: float, burst: int, longest: float, farthest: float) -> tuple[bool, float]:
+        """Reserve the next call's slot: (reserved, seconds to wait); those that must come back come in turn."""
+        reserved, wait = self.move("pace", interval, burst, longest, farthest)
         return bool(reserved), float(wait)
 
     def move_cool(self, asked: float | None, default: float, longest: float) -> float:

@@ -23,6 +23,8 @@ COOL_DOWN, LONGEST_COOL_DOWN = 60.0, 600.0
 SHORTEST_COOL_DOWN = 1.0
 #: A wait up to this holds the worker; a longer one gives its slot back. Seconds.
 WORTH_WAITING = 1.0
+#: Who gives it back comes again in turn, within so many seconds: not all at once, and before a retry becomes a park.
+FARTHEST_TURN = 40.0
 
 
 class Limiter:
@@ -52,7 +54,7 @@ class Limiter:
         When Redis cannot be asked, the call is made after a moderate wait: slower, and nothing is lost.
         """
         try:
-            reserved, wait = self._ledger.move_pace(self._interval, self._burst, WORTH_WAITING)
+            reserved, wait = self._ledger.move_pace(self._interval, self._burst, WORTH_WAITING, FARTHEST_TURN)
         except redis.RedisError:
             self._sleep(max(WORTH_WAITING, self._interval))
             return

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import kombu.exceptions
+import redis
 import structlog
 
 from workers.settings import Settings
@@ -24,6 +27,38 @@ _QUIET = {
     "urllib3": logging.WARNING,
     "amqp": logging.WARNING,
 }
+
+
+#: What Celery and kombu meet when Redis drops.
+_AWAY = (redis.ConnectionError, redis.TimeoutError, ConnectionError, kombu.exceptions.OperationalError)
+_SAY_AGAIN_SECONDS = 10.0
+
+
+class OneLine(logging.Filter):
+    """When Redis drops, Celery logs a traceback for each message at hand: one line without it says the same.
+
+    With LOG_LEVEL=DEBUG everything stays, and so does every error that is of another kind.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said: dict[object, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False for a line that was just said; the first one loses its traceback."""
+        error = record.exc_info[1] if record.exc_info else None
+        theirs = record.name.startswith(("celery.", "kombu."))
+        if not theirs or not isinstance(error, _AWAY) or logging.getLogger().level <= logging.DEBUG:
+            return True
+        what, now = (record.name, record.msg), self._clock()
+        if now - self._said.get(what, -_SAY_AGAIN_SECONDS) < _SAY_AGAIN_SECONDS:
+            return False
+        self._said[what] = now
+        record.exc_info = record.exc_text = None
+        if record.levelno > logging.WARNING:
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+        return True
 
 
 class Redactor:
@@ -121,6 +156,7 @@ def set_up(settings: Settings, *, stream: Any = None) -> None:
     )
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(OneLine())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)

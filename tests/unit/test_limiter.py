@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from workers.errors import RateLimited
-from workers.limiter import WORTH_WAITING, Limiter
+from workers.limiter import FARTHEST_TURN, WORTH_WAITING, Limiter
+from workers.policy import Policy
 
 
 @pytest.fixture
@@ -71,13 +72,32 @@ def test_a_short_wait_is_slept_and_a_long_one_given_back(limiters, clock):
     assert clock.now == pytest.approx(before + 2.0)
 
 
-def test_what_is_given_back_is_not_reserved(limiters, clock):
+def given_back(limiter) -> float:
+    with pytest.raises(RateLimited) as limited:
+        limiter.wait()
+    return limited.value.after
+
+
+def test_what_is_given_back_is_not_reserved_and_comes_again_in_turn(limiters, clock):
     (limiter,) = limiters(1, 30, burst=1)
     limiter.wait()
-    for _ in range(50):
-        with pytest.raises(RateLimited) as limited:
-            limiter.wait()
-        assert limited.value.after == pytest.approx(2.0)
+    turns = [given_back(limiter) for _ in range(20)]
+    assert turns == pytest.approx([2.0 + 1.6 * n for n in range(20)])
+    clock.advance(2.0)
+    limiter.wait()
+
+
+def test_nobodys_turn_is_too_far_away(limiters):
+    (limiter,) = limiters(1, 600)
+    limiter._sleep = lambda _seconds: None
+    for _ in range(20):  # until no slot is near enough
+        limiter.wait()
+    turns = [given_back(limiter) for _ in range(3000)]
+    assert max(turns) <= FARTHEST_TURN
+    assert min(turns) >= 1.0
+    assert (
+        Policy().decide(RateLimited("", after=max(turns)), attempt=1, age=0, rng=random.Random(1)).after <= 60
+    )
 
 
 def test_accounts_have_a_pace_each(make_ledger, clock):

@@ -7,6 +7,7 @@ import json
 import logging
 
 import pytest
+import redis
 import structlog
 
 from workers import telemetry
@@ -215,3 +216,26 @@ def test_the_console_form_is_for_people(logs, recwarn):
 
 def test_which_secrets_there_are():
     assert telemetry.secrets_of(settings()) >= CANARIES
+
+
+@pytest.mark.parametrize(
+    ("logger", "error", "lines", "tracebacks"),
+    [
+        ("celery.worker.request", redis.ConnectionError("gone"), 1, 0),
+        ("kombu.connection", ConnectionResetError(), 1, 0),
+        ("celery.worker.request", KeyError("surprise"), 3, 3),
+        ("workers.runtime", redis.ConnectionError("gone"), 3, 3),
+    ],
+)
+def test_a_redis_that_drops_is_one_line_of_celerys_and_other_errors_stay_whole(
+    logger, error, lines, tracebacks
+):
+    rule, seen = telemetry.OneLine(clock=lambda: 100.0), []
+    for number in range(3):
+        record = logging.LogRecord(
+            logger, logging.CRITICAL, "", 1, "Couldn't ack %r", (number,), (type(error), error, None)
+        )
+        if rule.filter(record):
+            seen.append(record)
+    assert len(seen) == lines
+    assert sum(bool(record.exc_info) for record in seen) == tracebacks
