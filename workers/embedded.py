@@ -118,7 +118,7 @@ def lock_data_dir(data_dir: Path) -> DataDirLock:
     """Become the owner of ``data_dir`` (made if missing); :class:`DataDirInUse` if somebody else is."""
     data_dir = data_dir.absolute()
     with _explained(data_dir):
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = _try_lock(data_dir / "lock")
     if fd is None:
         raise DataDirInUse(data_dir, _read_pid(data_dir / "lock"))

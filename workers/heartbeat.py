@@ -140,7 +140,8 @@ class Heartbeat(threading.Thread):
             return
         fresh = self._file.with_suffix(".new")
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (self._file.parent.parent, self._file.parent):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             fresh.write_text(json.dumps(asdict(self.health())))
             fresh.replace(self._file)
         except OSError as error:

@@ -222,16 +222,23 @@ def _metrics(loaded: Settings, *collectors: Collector) -> Iterator[None]:
 
 
 @click.command()
-def web() -> None:
+@click.option("--optional", is_flag=True, help="With neither set, wait idly instead (the Procfile does).")
+def web(*, optional: bool) -> None:
     """Run the front door: the HTTP API for an ERP (WEB_TOKENS), and the receiver of VTEX's hook (HOOK_SECRET).
 
     It listens on every address, unless WEB_ADDRESS says otherwise: put it behind TLS.
     """
     loaded = the_settings()
     if not (loaded.web_tokens or loaded.hook_secret):
-        raise click.UsageError(
-            "nobody could get in: set WEB_TOKENS (openssl rand -hex 24 makes one), or HOOK_SECRET, or both"
-        )
+        if not optional:
+            raise click.UsageError(
+                "nobody could get in: set WEB_TOKENS (openssl rand -hex 24 makes one), or HOOK_SECRET, or both"
+            )
+        click.echo("There is no front door: neither WEB_TOKENS nor HOOK_SECRET is set.", err=True)
+        ends = {signal.SIGTERM, signal.SIGINT}
+        signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+        signal.sigwait(ends)
+        return
     loaded = with_redis(loaded, patience=START_PATIENCE)
     from workers import telemetry
     from workers.web import serve

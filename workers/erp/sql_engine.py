@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -176,6 +177,7 @@ class SQLite:
             pool_size=1,
             poolclass=QueuePool,
         )
+        event.listen(self.engine, "do_connect", self._make_private)
         event.listen(self.engine, "connect", self._make_durable)
         event.listen(self.engine, "begin", _take_write_lock)
 
@@ -194,6 +196,11 @@ class SQLite:
             stat = self._path.stat()
             return stat.st_dev, stat.st_ino
         return None
+
+    def _make_private(self, *_: object) -> None:
+        """A new file is for this user only: it holds customers' data. SQLite gives its own files the same rights."""
+        with suppress(OSError):  # it is there already; or SQLite will say what is wrong
+            os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
     def _make_durable(self, connection: sqlite3.Connection, _record: object) -> None:
         try:
