@@ -46,7 +46,8 @@ def test_everything_runs_and_orders_flow_without_a_redis(honcho, wait_until):
     # what it left in DATA_DIR is enough to go on
     honcho.vtex.create(5)
     again = honcho.start("up")
-    honcho.each_once()
+    honcho.until_handled(65)
+    wait_until(lambda: len(honcho.in_erp()) == 65, "the ERP's new orders")
     assert honcho.stop(again) == 0
 
 
