@@ -89,11 +89,19 @@ class CommandLedger:
         self, id_: str, kind: str, order_id: str, payload: dict[str, Any], fingerprint: str
     ) -> Accepted:
         """Record a request. Nothing is lost from here on."""
-        text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
-        verdict, state = self._move(
-            "command_accept", id_, kind, order_id, text, fingerprint, self.ledger.patience
-        )
-        return Accepted(verdict, state)
+        [accepted] = self.accept_all([(id_, kind, order_id, payload, fingerprint)])
+        return accepted
+
+    def accept_all(self, requests: Sequence[tuple[str, str, str, dict[str, Any], str]]) -> list[Accepted]:
+        """Record many in one trip, each (id, kind, order id, payload, fingerprint) by its own move, in their order."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for id_, kind, order_id, payload, fingerprint in requests:
+                text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+                patience = self.ledger.patience
+                self.ledger.move(
+                    "command_accept", id_, kind, order_id, text, fingerprint, patience, client=pipe
+                )
+            return [Accepted(verdict, state) for verdict, state in pipe.execute()]
 
     def refuse(self, id_: str, kind: str, order_id: str, payload: dict[str, Any], why: str) -> bool:
         """Record a request that cannot be used, and its end, in one move; False: the id is another request's."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from workers import runtime
@@ -30,6 +31,17 @@ ID = re.compile(r"[!-~]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """A command that was asked for and can be carried; ``fingerprint`` tells its content from another's."""
+
+    id: str
+    kind: str
+    order_id: str
+    payload: Any = field(repr=False)
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Acceptance:
     """A command's id, whether it was there already, and its state (open, parked, done, refused, dead)."""
 
@@ -46,12 +58,35 @@ def accept(
     ``key`` becomes its id: the same key with the same payload is the same command; :class:`Conflict` with another.
     :class:`Invalid` names every problem of the payload, and nothing is recorded.
     """
+    [answer] = record(book, [prepare(kind, order_id, payload, zone=zone, key=key)])
+    if isinstance(answer, Conflict):
+        raise answer
+    return answer
+
+
+def prepare(kind: str, order_id: str, payload: Any, *, zone: str, key: str | None = None) -> Request:
+    """What :func:`record` takes, checked; :class:`Invalid` names every problem."""
     id_ = _id(key)
     wanted = check(kind, order_id, payload, zone=zone)
-    accepted = book.accept(id_, kind, order_id, payload, f"{order_id} {wanted.fingerprint()}")
-    if accepted.verdict == "other":
-        raise Conflict(f"the key {id_} belongs to another request already; use a new key for a new request")
-    return Acceptance(id_, accepted.verdict == "same", accepted.state)
+    return Request(id_, kind, order_id, payload, f"{order_id} {wanted.fingerprint()}")
+
+
+def record(book: CommandLedger, requests: Sequence[Request]) -> list[Acceptance | Conflict]:
+    """Record them in one trip, each for itself. They are the caller's to enqueue."""
+    found = book.accept_all(
+        [(one.id, one.kind, one.order_id, one.payload, one.fingerprint) for one in requests]
+    )
+    answers: list[Acceptance | Conflict] = []
+    for request, accepted in zip(requests, found, strict=True):
+        if accepted.verdict == "other":
+            answers.append(
+                Conflict(
+                    f"the key {request.id} belongs to another request already; use a new key for a new request"
+                )
+            )
+        else:
+            answers.append(Acceptance(request.id, accepted.verdict == "same", accepted.state))
+    return answers
 
 
 def refuse(
@@ -89,6 +124,13 @@ def check(kind: str, order_id: str, payload: Any, *, zone: str) -> Any:
 def enqueue(account: str, id_: str, kind: str, order_id: str) -> None:
     """Send a recorded command on its way; the message holds its id and nothing of its payload."""
     app.send_task(KINDS[kind], kwargs=message(account, id_, order_id))
+
+
+def enqueue_all(commands: Iterable[tuple[str, str, str, str]]) -> None:
+    """The same for many, each (account, id, kind, order id), in one trip."""
+    with app.producer_or_acquire() as producer, producer.batch():
+        for account, id_, kind, order_id in commands:
+            app.send_task(KINDS[kind], kwargs=message(account, id_, order_id), producer=producer)
 
 
 def message(account: str, id_: str, order_id: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from workers import telemetry
 from workers.web import body, commands, orders, page
+from workers.web.clerk import Clerk
 from workers.web.guard import Guard
 from workers.web.hook import PATH, Hook
 from workers.web.openapi import document
@@ -37,7 +38,8 @@ _HEADERS = {
 def make(office: Office) -> web.Application:
     """The web application; it closes the office at its end."""
     app = web.Application(middlewares=[_answer_problems], client_max_size=body.LARGEST)
-    guard, described = Guard(office), document(OPERATIONS)
+    clerk = Clerk(office)
+    guard, described = Guard(office, clerk), document(OPERATIONS)
     shown = page.render(described)
 
     async def openapi(_request: web.Request) -> web.Response:
@@ -51,6 +53,7 @@ def make(office: Office) -> web.Application:
         return web.json_response({"ok": True})
 
     async def close(_app: web.Application) -> None:
+        await clerk.close()
         await asyncio.to_thread(office.close)
 
     app.router.add_get("/", home)

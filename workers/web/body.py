@@ -15,7 +15,7 @@ LARGEST: Final = 4 * 2**20
 #: Seconds that a whole body may take to come.
 SECONDS: Final = 20.0
 #: A body that is smaller is parsed at once; a larger one would keep others waiting.
-_SMALL: Final = 64 * 2**10
+SMALL: Final = 64 * 2**10
 
 
 class TooLarge(Problem):
@@ -38,7 +38,7 @@ async def read(request: web.Request, limit: int = LARGEST, *, optional: bool = F
     raw = await _bytes(request, limit)
     if optional and not raw:
         return None
-    return parsed(raw) if len(raw) <= _SMALL else await asyncio.to_thread(parsed, raw)
+    return parsed(raw) if len(raw) <= SMALL else await asyncio.to_thread(parsed, raw)
 
 
 async def _bytes(request: web.Request, limit: int) -> bytes:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 
 from workers import documents, intake
-from workers.command_ledger import ENDS
 from workers.errors import Conflict, Invalid
 from workers.vtex.payloads import CancelSchema, ChangeSchema, InvoiceSchema, TrackingSchema
 from workers.web import body, examples
 from workers.web.answers import AcceptedSchema, CommandListSchema, CommandSchema, ReplaySchema
 from workers.web.lists import CommandsQuery, page, wanted
-from workers.web.office import hint
 from workers.web.operations import Ask, Operation, address
 from workers.web.problems import Problem
 from workers.web.replaying import answer_of
@@ -26,7 +26,14 @@ async def _ask(ask: Ask, kind: str, payload: Any) -> web.Response:
     key = ask.request.headers.get("Idempotency-Key")
     if key and len(key) > 2 and key[0] == key[-1] == '"':  # noqa: PLR2004 - a structured header's string
         key = key[1:-1]
-    accepted = await ask.office.do(_record, ask, kind, payload, key)
+    check = partial(_checked, ask, kind, payload, key)
+    # a small one is checked at once: a thread would cost more
+    small = 0 < (ask.request.content_length or body.SMALL) < body.SMALL or not payload
+    request = check() if small else await asyncio.to_thread(check)
+    try:
+        accepted = await ask.clerk.accept(ask.books.commands, request)
+    except Conflict as conflict:
+        raise Problem(409, str(conflict)) from None
     where = address("commands", accepted.id)
     return web.json_response(
         {"id": accepted.id, "state": accepted.state, "url": where},
@@ -35,18 +42,13 @@ async def _ask(ask: Ask, kind: str, payload: Any) -> web.Response:
     )
 
 
-def _record(ask: Ask, kind: str, payload: Any, key: str | None) -> intake.Acceptance:
-    book, order_id = ask.books.commands, ask.part("order_id")
+def _checked(ask: Ask, kind: str, payload: Any, key: str | None) -> intake.Request:
+    zone = ask.office.settings.timezone
     try:
-        accepted = intake.accept(book, kind, order_id, payload, zone=ask.office.settings.timezone, key=key)
-    except Conflict as conflict:
-        raise Problem(409, str(conflict)) from None
+        return intake.prepare(kind, ask.part("order_id"), payload, zone=zone, key=key)
     except Invalid as invalid:
         problems = getattr(invalid, "problems", (str(invalid),))
         raise Problem(422, f"{len(problems)} problem(s); nothing was recorded", problems=problems) from None
-    if accepted.state not in ENDS:
-        hint(intake.enqueue, book.account, accepted.id, kind, order_id)
-    return accepted
 
 
 async def invoice(ask: Ask) -> web.Response:

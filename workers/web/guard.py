@@ -8,6 +8,7 @@ from aiohttp import web
 
 from workers import telemetry
 from workers.web import tokens
+from workers.web.clerk import Clerk
 from workers.web.office import Office
 from workers.web.operations import Ask, Operation
 from workers.web.pace import Pace
@@ -20,8 +21,9 @@ log = telemetry.get(__name__)
 class Guard:
     """Stands before every operation."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: Office, clerk: Clerk) -> None:
         self._office = office
+        self._clerk = clerk
         written = office.settings.web_tokens.reveal()
         self._tokens = tokens.parse(written) if written else ()
         self._pace = Pace(office.settings.web_requests_per_minute)
@@ -39,7 +41,9 @@ class Guard:
             raise Problem(
                 403, f"this token may not do that: it needs the scope {' or '.join(operation.scopes)}"
             )
-        return await operation.handler(Ask(request, self._office, token, self._account(token, request)))
+        return await operation.handler(
+            Ask(request, self._office, self._clerk, token, self._account(token, request))
+        )
 
     def _token(self, request: web.Request) -> Token:
         scheme, _, presented = request.headers.get("Authorization", "").partition(" ")

@@ -11,6 +11,7 @@ from aiohttp import web
 from marshmallow import Schema
 
 from workers.books import Books
+from workers.web.clerk import Clerk
 from workers.web.office import Office
 from workers.web.tokens import Token
 
@@ -21,6 +22,7 @@ class Ask:
 
     request: web.Request
     office: Office
+    clerk: Clerk
     token: Token
     account: str
 
