@@ -36,8 +36,8 @@ class Options:
     orders: int = 1200
     commands: int = 300
     seconds: float = 150.0
-    every: float = 1.5
-    kills: float = 1.0
+    every: float = 2.0
+    kills: float = 3.0  # a worker needs a second or more to start: killed sooner, it never gets to work
     erp: str = "sqlite"
     hasty: bool = False
     drain: float = 420.0

@@ -16,7 +16,7 @@ def test_every_kind_has_its_turn_and_ends_in_time():
     for erp in ERPS.values():
         some = kinds(erp.faults)
         assert len(some) >= 40
-        acts = schedule(Options(seconds=240), some)
+        acts = schedule(Options(seconds=240, every=1.5), some)
         assert {act.fault for act in acts} == {kind.name for kind in some}
         assert all(act.at + act.seconds <= 241 for act in acts)
         assert acts == sorted(acts, key=lambda act: act.at)
