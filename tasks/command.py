@@ -245,7 +245,10 @@ class DiscreetRequest(Request):  # type: ignore[misc]
 def _arguments(kind: str, positional: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
     """The arguments by their names; those without one are understood in the documented order."""
     names = ("order_id", "reason" if kind == "cancel" else kind, "account", "key")
-    return dict(zip(names, positional, strict=False)) | named
+    more = {
+        f"argument {place}": value for place, value in enumerate(positional[len(names) :], len(names) + 1)
+    }
+    return dict(zip(names, positional, strict=False)) | more | named
 
 
 class Command(Task):  # type: ignore[misc]
@@ -302,6 +305,8 @@ class Command(Task):  # type: ignore[misc]
         """Record a request that came by the broker; why not, if it cannot be used."""
         try:
             strange = [name for name in asked if name != self.kind]
+            if self.kind != "cancel" and self.kind not in asked and not strange:
+                raise errors.Invalid(f"{self.kind}: is missing; it is the argument with the payload")
             if strange and (self.kind != "cancel" or "cancel" in asked):
                 raise errors.Invalid(
                     f"the payload is the argument {self.kind}; not known: {clean(', '.join(strange), (), 100)}"

@@ -87,6 +87,11 @@ def _no_invoice_now(
     sold = _sum(known, "Output")
     if wanted.type == "Output":
         remaining = (details.value or 0) - sold
+        if details.value is not None and sold and remaining <= 0:
+            return Refused(
+                f"the order is invoiced in full already ({sold} of {details.value} cents): VTEX takes no more invoices "
+                "of it. If an earlier one was wrong, send a return"
+            )
         if details.value is not None and wanted.value > remaining:
             return Refused(
                 f"the invoice of {wanted.value} cents is more than remains to be invoiced "

@@ -249,7 +249,14 @@ def test_the_console_asks_and_waits(erp, tmp_path, monkeypatch):
     assert (shown["state"], shown["outcome"]["remaining"]) == ("done", 0)
     refused = CliRunner().invoke(console, ["cancel", order, "--wait", "60"])
     assert refused.exit_code == 1
-    assert CliRunner().invoke(console, ["invoice", order, "-"], input="{").exit_code == 2
+    for text, words in (
+        ("{", "is not JSON: line 1"),
+        ("não".encode("latin-1"), "is not text in UTF-8"),
+        ("[" * 100_000, "is nested too deeply"),
+        ('{"type": "Output", "type": "Input"}', "type stands twice in one object"),
+    ):
+        wrong = CliRunner().invoke(console, ["invoice", order, "-"], input=text)
+        assert (wrong.exit_code, words in wrong.stderr) == (2, True), wrong.output
 
 
 def test_an_operator_sees_an_order_s_commands_and_tries_a_refused_one_again(erp, tmp_path, monkeypatch):

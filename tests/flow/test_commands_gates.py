@@ -250,7 +250,7 @@ def test_what_this_ledger_saw_begin_is_not_made_sure_of_again(erp, monkeypatch):
     erp.until(lambda: erp.run.link.vtex.get_order(order).details().packages, "VTEX to show it")
     erp.run.redis.flushall()
     state = erp.ask("invoice", order, erp.invoice(order, "2", 1))
-    assert "more than remains" in erp.end(state)[1]["why"]  # a refusal does not wait
+    assert "invoiced in full already" in erp.end(state)[1]["why"]  # a refusal does not wait
 
 
 @pytest.mark.parametrize("whose", ["ours", "made by hand"])

@@ -213,7 +213,8 @@ def test_every_problem_is_named_and_a_better_request_may_have_the_same_key(erp):
     ("given", "words"),
     [
         ({"order_id": "1-01", "invoices": {}}, "the payload is the argument invoice; not known: invoices"),
-        ({"order_id": "1-01"}, "the payload is no object"),
+        ({"order_id": "1-01"}, "invoice: is missing"),
+        ({"order_id": "1-01", "invoice": None}, "the payload is no object"),
         ({"order_id": {"name": "x"}, "invoice": {}}, "order_id: an order's id is expected"),
         ({"order_id": None, "invoice": {}}, "order_id: an order's id is expected"),
         ({"order_id": "1-01", "invoice": {}, "key": "not a key"}, "key: "),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -113,16 +114,27 @@ def _sentence(record: CommandRecord, now: float) -> str:
 
 def _json(file: IO[str]) -> Any:
     try:
-        return json.load(file)
-    except (ValueError, RecursionError) as error:
-        where = (
-            f"line {error.lineno}: {error.msg}"
-            if isinstance(error, json.JSONDecodeError)
-            else "cannot be read"
-        )
-        raise click.UsageError(f"{getattr(file, 'name', 'FILE')} is not JSON: {where}") from None
+        return json.load(file, object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        what = f"is not JSON: line {error.lineno}: {error.msg}"
+    except UnicodeDecodeError:
+        what = "is not text in UTF-8"
+    except RecursionError:
+        what = "is nested too deeply"
+    except ValueError as error:
+        what = f"cannot be used: {error}"
     except OSError as error:
-        raise click.UsageError(f"FILE cannot be read: {error.strerror}") from None
+        what = f"cannot be read: {error.strerror}"
+    raise click.UsageError(f"{getattr(file, 'name', 'FILE')} {what}")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; which of two values of one name is meant, nobody can tell (Output, Input)."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{twice[:100]} stands twice in one object")
+    return made
 
 
 def _ask(
