@@ -11,13 +11,14 @@ import json
 import random
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import kombu.exceptions
 import redis
 from celery import Task
 
-from workers import errors, runtime, telemetry
+from workers import errors, handover, runtime, telemetry
 from workers.dispatch import CHAIN, enqueue, go_on
 from workers.erp.sink import Delivery
 from workers.ledger import DEAD, DOWNLOAD, START_HANDLING, Claim, Refusal
@@ -193,7 +194,8 @@ class Step(Task):  # type: ignore[misc]
             link.meter.observe("vtexorders_order_handling_seconds", claim.age)
         log.info(to.code, detail=to.detail or None, attempt=claim.attempts, now=where)
         if where == START_HANDLING and self.request.chain:
-            return  # Celery publishes the next step of the chain
+            self._keep_here()
+            return  # else Celery publishes the next step of the chain
         self._stop_chain()
         step = DOWNLOAD if where == "again" else where
         if step in CHAIN:
@@ -238,6 +240,17 @@ class Step(Task):  # type: ignore[misc]
 
     def _count(self, link: Link, outcome: str) -> None:
         link.meter.count("vtexorders_order_steps_total", self.step, outcome)
+
+    def _keep_here(self) -> None:
+        """The next step of the chain is not published, but runs in this thread, if that may be."""
+        worker, request = handover.current(), self.request
+        if worker and not runtime.current().stopping.is_set() and worker.takes(request.chain):
+            request.here, request.chain = partial(worker.run, request.chain), None
+
+    def on_success(self, _returned: Any, _task_id: str, _args: Any, _kwargs: Any) -> None:
+        """Celery calls it when this step has ended well, and before its message is acknowledged."""
+        if following := getattr(self.request, "here", None):
+            following(self.request)
 
     def _stop_chain(self) -> None:
         """The next step of the canvas chain is not published."""

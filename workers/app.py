@@ -12,7 +12,7 @@ from typing import Any
 from celery import Celery, signals
 from kombu import Exchange, Queue
 
-from workers import policy, redis_address, runtime, telemetry
+from workers import broker, handover, policy, redis_address, runtime, telemetry
 from workers import settings as settings_module
 from workers.heartbeat import Heartbeat
 from workers.settings import Settings
@@ -37,11 +37,14 @@ WATCH_SECONDS = 60.0
 #: Seconds between two looks for personal data that is to be erased.
 EXPIRE_SECONDS = 3600.0
 
+broker.patch()
+
 app = Celery(
     "vtexorders",
     events="workers.events:Events",
     include=["tasks.feed", "tasks.orders", "tasks.commands", "tasks.upkeep", "tasks.probe", "tasks.watch"],
 )
+app.steps["consumer"].add(handover.HandoverStep)
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
@@ -147,6 +150,7 @@ def _logging(**_: Any) -> None:
 
 @signals.worker_ready.connect
 def _ready(sender: Any, **_: Any) -> None:
+    runtime.current().warm_up()
     _live(sender.hostname, list(app.amqp.queues.consume_from), "worker")
 
 

@@ -151,6 +151,14 @@ class Runtime:
                 self._links[name] = self._build(self.settings.account(name))
             return self._links[name]
 
+    def warm_up(self) -> None:
+        """Import and build now what the first order of each account would wait for."""
+        for name in self.settings.accounts:
+            try:
+                self.link(name)
+            except SettingsError as error:
+                log.error("settings", problem=str(error))
+
     def _build(self, account: Account) -> Link:
         settings = self.settings
         ledger = ledger_of(self.redis, settings, account.name)

@@ -30,7 +30,7 @@ ARGUMENTS = {
     "change": ["1234-01", "../file.json"],
     "hook configure": ["https://orders.example.com"],
 }
-WITHOUT_SETTINGS = {"demo", "sandbox", "check"}  # check tells of them in its own form
+WITHOUT_SETTINGS = {"demo", "sandbox", "bench", "check"}  # check tells of them in its own form
 
 
 def commands():

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from workers.cli import again, ask, feed, health, hook, look, operate, run, trial
+from workers.cli import again, ask, bench, feed, health, hook, look, operate, run, trial
 
 
 class _Console(click.Group):
@@ -52,6 +52,7 @@ for command in (
     run.flower,
     health.health,
     trial.sandbox,
+    bench.bench,
 ):
     console.add_command(command)
 

@@ -1,0 +1,67 @@
+"""A whole measurement: rounds in which the contenders take turns, so that what else the machine does hits all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from workers.bench import light, race, report
+
+LIGHT_ORDERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured. ``latency`` is in seconds; ``poll`` is FEED_POLL_SECONDS of the light load, None without."""
+
+    contenders: list[str]
+    orders: tuple[int, ...]
+    latency: tuple[float, ...]
+    processes: tuple[int, ...]
+    runs: int
+    poll: float | None
+
+    def races(self) -> Iterator[tuple[str, int, float, int]]:
+        """(contender, orders, latency, processes) in the order in which they run: the floor before and after."""
+        for latency in self.latency:
+            for orders in self.orders:
+                for _ in range(self.runs):
+                    for name in self.contenders:
+                        for processes in self.processes if name != "floor" else self.processes[:1]:
+                            yield name, orders, latency, processes
+                if "floor" in self.contenders and len(self.contenders) > 1:
+                    yield "floor", orders, latency, self.processes[0]
+
+
+def measure(plan: Plan, folder: Path, path: Path) -> int:
+    """Run it all, show it, keep it in ``path``; 1 if a run lost or doubled an order."""
+    _claim(folder)
+    console = Console(width=None if Console().is_terminal else 150)
+    results, waits = [], []
+    try:
+        for name, orders, latency, processes in plan.races():
+            one = race.run(name, folder / name, orders=orders, latency=latency, processes=processes)
+            results.append(one)
+            console.print(
+                f"{name}: {one.per_second:.0f} orders/s, {one.cpu_ms:.2f} ms CPU an order", style="dim"
+            )
+        if plan.poll is not None and "ours" in plan.contenders:
+            for latency in plan.latency:
+                waits.append(light.run(folder / "ours", LIGHT_ORDERS, latency, plan.processes[0], plan.poll))  # noqa: PERF401 - each counts, also if the next one fails
+    finally:
+        report.save(path, results, waits)
+        report.show(console, results, waits)
+    return int(any(one.problems for one in results))
+
+
+def _claim(folder: Path) -> None:
+    """Work only in a folder of one's own: what is in the way there is removed."""
+    mark = folder / ".vtexorders-bench"
+    if folder.exists() and not mark.exists() and any(folder.iterdir()):
+        raise click.UsageError(f"{folder} has files that no bench made: name an empty folder, or a new one")
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.touch()
