@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import redis
+
 from workers import child, embedded
 from workers.bench import usage
 from workers.demo import OURS as SETTINGS
 from workers.heartbeat import living
-from workers.runtime import connect
 
 #: The threads of each worker process, of the textbook's as of ours.
 THREADS = 64
@@ -114,13 +115,13 @@ def ours(folder: Path, vtex: str, processes: int, **more: str) -> Iterator[Runne
         try:
             _wait(lambda: embedded.find(folder / "var") is not None, folder / "log.jsonl", up)
             url = str(embedded.find(folder / "var"))
-            with closing(connect(url)) as client:
-                _wait(lambda: len(living(client)) == processes, folder / "log.jsonl", up)
-                pids = [int(worker["pid"]) for worker in living(client).values()]
+            with closing(redis.Redis.from_url(url, decode_responses=True)) as client:
+                _wait(lambda: len(_workers(client)) == processes, folder / "log.jsonl", up)
+                pids = _workers(client)
             family = usage.family(up.pid)
-            redis = [pid for pid, command in family.items() if "valkey" in command and pid not in pids]
-            others = [pid for pid in family if pid not in {*pids, *redis}]
-            yield Runner(pids, others, redis, url)
+            servers = [pid for pid, command in family.items() if "valkey" in command and pid not in pids]
+            others = [pid for pid in family if pid not in {*pids, *servers}]
+            yield Runner(pids, others, servers, url)
         finally:
             up.terminate()
             try:
@@ -146,6 +147,11 @@ def settings(vtex: str, processes: int) -> dict[str, str]:
         "WORKER_CONCURRENCY": str(THREADS),
         "LOG_FORMAT": "json",
     }
+
+
+def _workers(client: redis.Redis) -> list[int]:
+    """The process ids of ours that serve queues."""
+    return [int(one["pid"]) for one in living(client).values() if one["queues"]]
 
 
 def _environment() -> dict[str, str]:

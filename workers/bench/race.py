@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from workers.bench import usage
 from workers.bench.contenders import ACCOUNT, CONTENDERS, Runner
 from workers.ledger import Ledger
-from workers.runtime import connect
 from workers.sandbox.config import SandboxConfig
 from workers.sandbox.process import SandboxProcess
 from workers.vtex.states import READY_FOR_HANDLING
@@ -152,7 +153,9 @@ class _Memory:
     """Redis' memory while a run goes on (of ours alone: the others keep no records)."""
 
     def __init__(self, runner: Runner) -> None:
-        self._client = connect(runner.redis_url) if runner.redis_url else None
+        self._client = (
+            redis.Redis.from_url(runner.redis_url, decode_responses=True) if runner.redis_url else None
+        )
         self._ledger = Ledger(self._client, ACCOUNT) if self._client else None
         self._base = self._used()
         self._peak = (0, 0, 0.0)  # open, ended, used: when most were open
