@@ -70,11 +70,14 @@ def test_both_steps_run_in_one_thread_and_look_like_a_chain(flow, begun, events)
         assert of(events, step["id"]) == ["task-received", "task-started", "task-succeeded"]
 
 
-def test_the_first_message_stays_unacknowledged_until_the_second_step_has_ended(flow, begun):
-    store = flow(latency=0.6)
+def test_the_first_message_stays_unacknowledged_until_the_second_step_has_ended(flow, begun, monkeypatch):
+    store = flow()
+    works, go = store.link.vtex.start_handling, threading.Event()
+    monkeypatch.setattr(store.link.vtex, "start_handling", lambda order_id: go.wait(60) and works(order_id))
     store.vtex.create()
     store.until(lambda: len(begun) > 1, "the second step")
-    held = [message for message in store.unacked() if message[2] == "orders"]
+    held = [message for message in store.unacked() if message[2] in ("orders", "handling")]
+    go.set()
     assert [message[0]["headers"]["id"] for message in held] == [begun[0]["id"]]
     store.settled(events=1)
     store.idle()
