@@ -95,7 +95,11 @@ def test_a_step_that_fails_here_is_retried_by_a_message(flow, begun, events):
     assert [step["retries"] for step in (here, again)] == [0, 1]
     assert again["queue"] == "handling"
     assert "task-retried" in of(events, here["id"])
-    assert store.codes(order)[-3:] == ["retry", "handled", "committed"]
+    assert [code for code in store.codes(order) if code in ("retry", "handled", "committed")][:3] == [
+        "retry",
+        "handled",
+        "committed",
+    ]
     assert audit["start_handling_effects"] == 1
 
 
