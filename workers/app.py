@@ -73,6 +73,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "broker_pool_limit": 16,
         # the ledger keeps the state; results would only cost
         "result_backend": None,
+        # else Celery looks through all installed packages for backends once in each thread: 15 ms of a new one
+        "result_backend_thread_safe": True,
         "task_ignore_result": True,
         "task_store_errors_even_if_ignored": False,
         # acknowledged after the work; a failure is recorded and retried by us, not by the broker
