@@ -143,13 +143,8 @@ class Step(Task):  # type: ignore[misc]
                 log.warning("redis_unavailable", error=type(error).__name__)
 
     def _work(self, link: Link, order_id: str, trial: str = "") -> None:
-        paused = link.ledger.paused().keys() - {trial}
-        if "vtex" in paused or ("erp" in paused and self.step == DOWNLOAD):
-            self._stop_chain()
-            link.ledger.hold(order_id)
-            return
         # one token an execution: two copies of a message must not share a claim
-        claim = link.ledger.claim(order_id, self.step, runtime.current().token())
+        claim = link.ledger.claim(order_id, self.step, runtime.current().token(), trial)
         if isinstance(claim, Refusal):
             # "elsewhere": this step is done already, the next one may be waiting
             if claim.why != "elsewhere":

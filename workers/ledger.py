@@ -61,7 +61,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a step was not claimed: gone, newer, finished, elsewhere, busy, early, locked or alone."""
+    """Why a step was not claimed: paused, gone, newer, finished, elsewhere, busy, early, locked or alone."""
 
     why: str
 
@@ -183,9 +183,13 @@ class Ledger:
 
     # --- steps --------------------------------------------------------------------------------------------
 
-    def claim(self, order_id: str, step: str, token: str) -> Claim | Refusal:
-        """Take a step; a repeat with the same token gets the same claim."""
-        answer = self.move("claim", order_id, step, token, self.lease)
+    def claim(self, order_id: str, step: str, token: str, trial: str = "") -> Claim | Refusal:
+        """Take a step; a repeat with the same token gets the same claim.
+
+        In a pause nothing is taken, and the step is due as soon as the sweeper may go on; ``trial`` names a paused
+        scope with which it is tried nevertheless.
+        """
+        answer = self.move("claim", order_id, step, token, self.lease, trial)
         if answer[0] != "claimed":
             return Refusal(answer[0])
         _, attempts, crashes, age, erp, told, at, news, again, forgotten, says, heard, occurrence = answer
@@ -258,10 +262,6 @@ class Ledger:
             looked, *found = self.move("due", limit, self.patience, int(backlog), paused)
             if found or looked < limit:  # a lot that needs nothing does not hide what comes after it
                 return list(zip(found[::2], found[1::2], strict=True))
-
-    def hold(self, order_id: str) -> None:
-        """A message came in a pause and is dropped: the step is due as soon as the sweeper may go on."""
-        self.redis.zadd(self.key("due"), {order_id: 0}, xx=True)
 
     def candidate(self, scope: str) -> tuple[str, str] | None:
         """(order id, step) of some order that waits, to try with it whether VTEX or the ERP is there again."""

@@ -839,13 +839,28 @@ def test_what_waits_for_a_paused_step_is_due_at_its_end_and_hides_nothing_meanwh
 def test_a_message_that_is_dropped_in_a_pause_is_due_at_once(ledger):
     ledger.observe([event("o-1"), event("o-2")])
     assert ledger.due() == []
-    ledger.hold("o-1")
-    ledger.hold("unknown")
-    assert ledger.due() == [("o-1", DOWNLOAD)]
     claim = ledger.claim("o-2", DOWNLOAD, "t1")
-    ledger.hold("o-2")
+    ledger.pause("erp", "503")
+    assert ledger.claim("o-1", DOWNLOAD, "t2") == Refusal("paused")
+    assert ledger.claim("unknown", DOWNLOAD, "t3") == Refusal("paused")
+    assert ledger.due() == [("o-1", DOWNLOAD)]
+    assert ledger.claim("o-2", DOWNLOAD, "t4") == Refusal("paused")
     assert ledger.due() == [], "somebody is at it"
-    ledger.advance(claim, ACK, "delivered")
+    assert ledger.advance(claim, START_HANDLING, "delivered") == START_HANDLING
+
+
+def test_a_pause_stops_the_steps_that_need_what_is_paused(ledger):
+    ledger.observe([event("o-1"), event("o-2")])
+    ledger.advance(ledger.claim("o-2", DOWNLOAD, "t1"), START_HANDLING, "delivered")
+    ledger.pause("erp", "503")
+    assert isinstance(ledger.claim("o-2", START_HANDLING, "t2"), Claim), "VTEX is there"
+    assert isinstance(ledger.claim("o-1", DOWNLOAD, "t3", trial="erp"), Claim), (
+        "this one shows whether it may end"
+    )
+    ledger.observe([event("o-3")])
+    ledger.pause("vtex", "401")
+    assert ledger.claim("o-3", DOWNLOAD, "t4", trial="erp") == Refusal("paused")
+    assert ledger.claim("o-3", DOWNLOAD, "t5", trial="vtex") == Refusal("paused")
 
 
 def test_a_candidate_is_an_order_that_waits_for_that_side(ledger):

@@ -1,10 +1,18 @@
--- One task takes one step of one order. ARGV: order id, step, token, lease
+-- One task takes one step of one order. ARGV: order id, step, token, lease, a paused scope that is tried nevertheless
 -- Returns {'claimed', attempts, crashes, age, erp, told, at, news, redeliver (1/0), forgotten (1/0), says,
 --          seconds since that was heard, occurrence} or {why not}:
 --   'gone' (no record), 'newer', 'finished', 'elsewhere' (the order is at another step), 'busy', 'early', 'locked',
---   'alone' (it waits for another one whose worker died)
+--   'alone' (it waits for another one whose worker died),
+--   'paused' (its message is dropped; the step is due as soon as the sweeper may go on)
 local id, step, token, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key = order_key(id)
+
+local function paused(scope) return scope ~= ARGV[5] and redis.call('EXISTS', P .. 'paused:' .. scope) == 1 end
+if paused('vtex') or (step == 'download' and paused('erp')) then
+  redis.call('ZADD', DUE, 'XX', 0, id)
+  return {'paused'}
+end
+
 local rec = read(key, 'v', 'state', 'step', 'claim', 'until', 'after', 'born', 'erp', 'told', 'at', 'news', 'redeliver', 'forgotten', 'attempts',
   'says', 'heard', 'occurrence')
 
