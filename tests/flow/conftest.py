@@ -81,6 +81,8 @@ def _worker(_settings):
     from workers.app import QUEUES, app, configuration
 
     app.conf.update(configuration(_settings))
+    for task in app.tasks.values():
+        task.acks_late = True  # bound at the app's first use, which may have been a unit test's
     before = logging.getLogger().handlers[:]
     runtime.use(Runtime(_settings))
     with warnings.catch_warnings():
