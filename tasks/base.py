@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -134,7 +135,13 @@ class Step(Task):  # type: ignore[misc]
 
     def __call__(self, *, account: str, order_id: str, trial: str = "") -> None:
         link = runtime.current().link(account)
-        with telemetry.bind(account=account, order_id=order_id, step=self.step, task_id=self.request.id):
+        with telemetry.bind(
+            account=account,
+            order_id=order_id,
+            step=self.step,
+            task_id=self.request.id,
+            began=time.monotonic(),
+        ):
             try:
                 self._work(link, order_id, trial)
             except BROKER_TROUBLE as error:

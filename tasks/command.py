@@ -281,6 +281,7 @@ class Command(Task):  # type: ignore[misc]
             command=_shown(id_),
             kind=self.kind,
             task_id=self.request.id,
+            began=time.monotonic(),
         ):
             try:
                 if not recorded and (why := wrong or self._record(link, order_id, asked, key)):

@@ -14,7 +14,7 @@ import structlog
 
 from workers.settings import Settings
 
-#: Bound to every line of a task: account, order_id, step, attempt, task_id.
+#: Bound to every line of a task: account, order_id, step, attempt, task_id; ``began`` makes its ``duration``.
 bind = structlog.contextvars.bound_contextvars
 
 _SHORTEST_SECRET = 4  # shorter ones would be found in innocent words
@@ -87,6 +87,13 @@ class Redactor:
         return self.clean(repr(value)) if any(secret in shown for secret in self._secrets) else value
 
 
+def _duration(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Seconds since the task began (``began`` by the monotonic clock)."""
+    if (began := event.pop("began", None)) is not None:
+        event["duration"] = round(time.monotonic() - began, 3)
+    return event
+
+
 def secrets_of(settings: Settings) -> set[str]:
     """Every value of the settings that must not be printed, passwords inside of addresses included."""
     from urllib.parse import unquote, urlsplit  # noqa: PLC0415 - only needed once a process
@@ -118,6 +125,7 @@ def set_up(settings: Settings, *, stream: Any = None) -> None:
     pretty = settings.log_format == "console"
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        _duration,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),

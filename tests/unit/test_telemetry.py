@@ -239,3 +239,15 @@ def test_a_redis_that_drops_is_one_line_of_celerys_and_other_errors_stay_whole(
             seen.append(record)
     assert len(seen) == lines
     assert sum(bool(record.exc_info) for record in seen) == tracebacks
+
+
+def test_a_line_of_a_task_has_how_long_it_took_so_far(logs, monkeypatch):
+    logs()
+    monkeypatch.setattr(telemetry.time, "monotonic", lambda: 12.3456)
+    with telemetry.bind(began=12.0, order_id="1-01"):
+        telemetry.get("tasks").info("delivered")
+    telemetry.get("tasks").info("outside")
+    inside, outside = logs.lines
+    assert inside["duration"] == 0.346
+    assert "began" not in inside
+    assert "duration" not in outside

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -24,9 +26,18 @@ _UNKNOWN: dict[str, Any] = {"configured": None, "quantity": None, "oldest_second
 @click.command()
 @account_option
 @json_option
-def status(account: str | None, *, as_json: bool) -> None:
+@click.option("--watch", "watched", is_flag=True, help="Show it again and again, until Ctrl-C.")
+def status(account: str | None, *, as_json: bool, watched: bool) -> None:
     """How many orders are where, what waits in queues and feed, and who works."""
+    if watched and (as_json or not sys.stdout.isatty()):
+        raise click.UsageError("--watch is for a terminal; a program asks for --json again and again")
     with opened(account) as (loaded, ledger):
+        if watched:
+            from workers.cli import live
+
+            with contextlib.suppress(KeyboardInterrupt):
+                live.watch(lambda feed: _status(loaded, ledger, ask_vtex=feed))
+            return
         document = _status(loaded, ledger)
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False))
@@ -71,7 +82,7 @@ def status(account: str | None, *, as_json: bool) -> None:
         click.echo(f"         {totals.get('not_ours', 0)} orders are not ours and would only be acknowledged")
 
 
-def _status(loaded: Settings, ledger: Ledger) -> dict[str, Any]:
+def _status(loaded: Settings, ledger: Ledger, *, ask_vtex: bool = True) -> dict[str, Any]:
     from workers import heartbeat
     from workers.app import QUEUES
     from workers.command_ledger import CommandLedger
@@ -90,7 +101,7 @@ def _status(loaded: Settings, ledger: Ledger) -> dict[str, Any]:
         "orders": asdict(ledger.counts()),
         "commands": asdict(CommandLedger(ledger).counts()),
         "queues": dict(zip(QUEUES, lengths, strict=True)) | {"in_flight": in_flight},
-        "feed": _feed(loaded, loaded.account(ledger.account)),
+        "feed": _feed(loaded, loaded.account(ledger.account)) if ask_vtex else _UNKNOWN,
         "uncommitted": ledger.waiting_acks(),
         "paused": ledger.paused(),
         "resumed": ledger.resumed(),
