@@ -127,7 +127,8 @@ class System:
         return [int(pid) for pid in re.findall(rf"{name} started, pid (\d+)", self.output(process))]
 
     def valkey_pid(self, data_dir="var"):
-        return int((self.folder / data_dir / "valkey" / "running").read_text())
+        note = self.folder / data_dir / "valkey" / "running"  # empty for a moment while it is written anew
+        return _wait_until(lambda: int(note.read_text() or 0), "the embedded Valkey's pid")
 
     def redis_url(self, data_dir="var"):
         """The embedded server's address, once it answers."""

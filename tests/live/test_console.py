@@ -186,6 +186,11 @@ def test_flower_with_a_password_asks_for_it_and_shows_orders_and_no_credential(d
     assert get(f"{address}/api/tasks")[0] == 401
     assert get(f"{address}/tasks", "operator:wrong")[0] == 401
 
+    def listens():
+        """Whether it hears the workers' events by now: what was sent before that it never shows."""
+        return json.loads(get(f"{address}/workers?json=1", "operator:letmein42")[1])["data"]
+
+    wait_until(listens, "Flower to hear of a worker")
     (order_id,) = done.vtex.create(1)
 
     def tasks():
