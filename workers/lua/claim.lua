@@ -27,6 +27,7 @@ if rec.claim ~= token then
   if tonumber(rec.after or 0) > now + 0.25 then return {'early'} end
   if rec.claim then
     ran_out(key, step, rec.claim)
+    release_alone(rec.claim)
     redis.call('HDEL', key, 'claim', 'until')
     crashes, perhaps = crashes_of(key)
   end

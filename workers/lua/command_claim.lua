@@ -24,6 +24,7 @@ if rec.claim ~= token then
   end
   if rec.claim then
     ran_out(key, rec.kind, rec.claim)
+    release_alone(rec.claim)
     redis.call('HDEL', key, 'claim', 'until')
     crashes, perhaps = crashes_of(key)
   end
