@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from .system import System, free_port
+from .system import ROOT, System, free_port
 
 TOKEN, SECRET = secrets.token_hex(24), secrets.token_hex(24)
 
@@ -49,6 +49,8 @@ class Door:
 
 def test_what_was_accepted_ends_once_whenever_the_front_door_dies(tmp_path, wait_until):
     with System(tmp_path / "one") as system:
+        hasty = f"{ROOT / 'tests/chaos/hasty'}{os.pathsep}{ROOT}"  # what was not enqueued is soon missed
+        system.settings |= {"PYTHONPATH": hasty, "SWEEP_SECONDS": "1"}
         door = Door(system)
         up = system.start("up")
         door.open(wait_until)
