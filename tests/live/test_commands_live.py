@@ -262,8 +262,10 @@ def test_flower_fires_a_command_finds_its_order_and_shows_nothing_of_the_payload
     def tasks():
         status, text = get(f"{watched.flower}/api/tasks?limit=1000", USER)
         assert status == 200
-        ended = [task for task in json.loads(text).values() if str(task["name"]).startswith("orders.i")]
-        return json.loads(text) if len([one for one in ended if one["state"] == "SUCCESS"]) >= 4 else None
+        found = json.loads(text)
+        names = [str(task["name"]) for task in found.values() if task["state"] == "SUCCESS"]
+        enough = len([name for name in names if name.startswith("orders.i")]) >= 4
+        return found if enough and first in found and found[first]["result"] else None
 
     shown = wait_until(tasks, "Flower's tasks")
     assert good in shown[first]["kwargs"]
