@@ -30,7 +30,8 @@ ORDERS = 500 if os.environ.get("LONG") else 100
 #: A sitecustomize: the waits that make sure of a lost answer, those for an order to be ready, and those after many
 #: failures in a row take longer.
 QUICK = """
-import functools, importlib.abc, importlib.util, sys
+import functools
+from tests import after_import
 
 def commands(module):
     assert module.ABSENT_AFTER and module.ABSENT_GAP and module.WAIT
@@ -39,21 +40,7 @@ def commands(module):
 def runtime(module):
     module.Policy = functools.partial(module.Policy, longest=8.0)
 
-CHANGES = {"tasks.command": commands, "workers.runtime": runtime}
-
-class Finder(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        change = CHANGES.pop(name, None)
-        if change is None:
-            return None
-        spec = importlib.util.find_spec(name)
-        run = spec.loader.exec_module
-        def exec_module(module):
-            run(module)
-            change(module)
-        spec.loader.exec_module = exec_module
-        return spec
-sys.meta_path.insert(0, Finder())
+after_import.change({"tasks.command": commands, "workers.runtime": runtime})
 """
 EVENT = {"city": "Niterói", "state": "RJ", "description": "saiu para entrega", "date": "2026-02-01"}
 

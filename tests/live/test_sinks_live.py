@@ -293,22 +293,13 @@ class BadErp:
 
 #: Seconds instead of minutes, in every process, so that the test need not wait so long for the sink's recovery.
 QUICK_RECOVERY = """
-import importlib.abc, importlib.util, sys
-QUICK = {"workers.runtime": "PROBE_SECONDS", "tasks.base": "PAUSE_SECONDS"}
-class Finder(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        constant = QUICK.pop(name, None)
-        if constant is None:
-            return None
-        spec = importlib.util.find_spec(name)
-        run = spec.loader.exec_module
-        def exec_module(module):
-            run(module)
-            assert hasattr(module, constant)
-            setattr(module, constant, 2.0)
-        spec.loader.exec_module = exec_module
-        return spec
-sys.meta_path.insert(0, Finder())
+from tests import after_import
+def quick(constant):
+    def change(module):
+        assert hasattr(module, constant)
+        setattr(module, constant, 2.0)
+    return change
+after_import.change({"workers.runtime": quick("PROBE_SECONDS"), "tasks.base": quick("PAUSE_SECONDS")})
 """
 
 

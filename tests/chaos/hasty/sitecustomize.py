@@ -4,9 +4,7 @@ Python runs this file at the start of every process that has its folder in PYTHO
 program as it is.
 """
 
-import importlib.abc
-import importlib.util
-import sys
+from tests import after_import
 
 
 def ledger(module):
@@ -42,32 +40,13 @@ def heartbeat(module):
     module.EVERY, module.EXPIRES = 1.0, 3
 
 
-CHANGES = {
-    "workers.ledger": ledger,
-    "tasks.command": command,
-    "tasks.base": base,
-    "workers.runtime": runtime,
-    "workers.policy": policy,
-    "workers.heartbeat": heartbeat,
-}
-
-
-class Finder(importlib.abc.MetaPathFinder):
-    """Changes a module right after it was run."""
-
-    def find_spec(self, name, path, target=None):
-        change = CHANGES.pop(name, None)
-        if change is None:
-            return None
-        spec = importlib.util.find_spec(name)
-        run = spec.loader.exec_module
-
-        def exec_module(module):
-            run(module)
-            change(module)
-
-        spec.loader.exec_module = exec_module
-        return spec
-
-
-sys.meta_path.insert(0, Finder())
+after_import.change(
+    {
+        "workers.ledger": ledger,
+        "tasks.command": command,
+        "tasks.base": base,
+        "workers.runtime": runtime,
+        "workers.policy": policy,
+        "workers.heartbeat": heartbeat,
+    }
+)
