@@ -85,15 +85,11 @@ class CommandLedger:
         self.account = ledger.account
         self._redis = ledger.redis
 
-    def accept(
-        self, id_: str, kind: str, order_id: str, payload: dict[str, Any], fingerprint: str
-    ) -> Accepted:
-        """Record a request. Nothing is lost from here on."""
-        [accepted] = self.accept_all([(id_, kind, order_id, payload, fingerprint)])
-        return accepted
+    def accept(self, requests: Sequence[tuple[str, str, str, dict[str, Any], str]]) -> list[Accepted]:
+        """Record requests in one trip, each (id, kind, order id, payload, fingerprint) by its own move, in their order.
 
-    def accept_all(self, requests: Sequence[tuple[str, str, str, dict[str, Any], str]]) -> list[Accepted]:
-        """Record many in one trip, each (id, kind, order id, payload, fingerprint) by its own move, in their order."""
+        Nothing of them is lost from here on.
+        """
         with self._redis.pipeline(transaction=False) as pipe:
             for id_, kind, order_id, payload, fingerprint in requests:
                 text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))

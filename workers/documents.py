@@ -1,4 +1,7 @@
-"""What is known of an order or a command as a JSON document: the same from the console and over HTTP."""
+"""What is known of an order or a command as a JSON document: the same from the console and over HTTP.
+
+Names are spelt as VTEX and the messages to the ERP spell them: ``orderId``.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,15 @@ from workers.story import next_thing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from _typeshed import DataclassInstance
+
     from workers.command_ledger import CommandRecord
     from workers.ledger import Record, TimelineEntry
+
+
+def named(record: DataclassInstance) -> dict[str, Any]:
+    """Its fields under their names in JSON: ``order_id`` becomes ``orderId``."""
+    return {_camel(name): value for name, value in asdict(record).items()}
 
 
 def order(
@@ -23,9 +33,9 @@ def order(
     paused: Mapping[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """One order: its state, its story, what the ERP asked for, and what comes next."""
-    document: dict[str, Any] = {"order_id": order_id, "state": None, "timeline": []}
+    document: dict[str, Any] = {"orderId": order_id, "state": None, "timeline": []}
     if record:
-        document = asdict(record) | {"timeline": _story(record.timeline)}
+        document = named(record) | {"timeline": _story(record.timeline)}
     commands = [
         {"id": one.id, "command": one.kind, "state": one.state, "outcome": one.outcome, "error": one.error}
         for one in asked
@@ -42,9 +52,11 @@ def upcoming(record: Record | None, now: float, paused: Mapping[str, dict[str, A
 
 def command(record: CommandRecord) -> dict[str, Any]:
     """One command, without its payload: that may hold personal data, and its sender has it."""
-    document = asdict(record)
+    document = named(record)
     del document["payload"]
-    return document | {"timeline": _story(record.timeline)}
+    return (
+        {"id": record.id, "command": document.pop("kind")} | document | {"timeline": _story(record.timeline)}
+    )
 
 
 def order_row(record: Record) -> dict[str, Any]:
@@ -72,3 +84,8 @@ def command_row(record: CommandRecord) -> dict[str, Any]:
 
 def _story(timeline: Iterable[TimelineEntry]) -> list[dict[str, Any]]:
     return [{"at": one.at, "what": one.code, "detail": one.detail} for one in timeline]
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)

@@ -50,6 +50,10 @@ class Acceptance:
     state: str
 
 
+class InvalidName(Invalid):
+    """What is to name the order or the command cannot be a name; the text begins with which of the two."""
+
+
 def accept(
     book: CommandLedger, kind: str, order_id: str, payload: Any, *, zone: str, key: str | None = None
 ) -> Acceptance:
@@ -73,9 +77,7 @@ def prepare(kind: str, order_id: str, payload: Any, *, zone: str, key: str | Non
 
 def record(book: CommandLedger, requests: Sequence[Request]) -> list[Acceptance | Conflict]:
     """Record them in one trip, each for itself. They are the caller's to enqueue."""
-    found = book.accept_all(
-        [(one.id, one.kind, one.order_id, one.payload, one.fingerprint) for one in requests]
-    )
+    found = book.accept([(one.id, one.kind, one.order_id, one.payload, one.fingerprint) for one in requests])
     answers: list[Acceptance | Conflict] = []
     for request, accepted in zip(requests, found, strict=True):
         if accepted.verdict == "other":
@@ -108,7 +110,7 @@ def refuse(
 def check(kind: str, order_id: str, payload: Any, *, zone: str) -> Any:
     """The payload as VTEX's API wants it; :class:`Invalid` names every problem."""
     if not isinstance(order_id, str) or not ID.fullmatch(order_id) or "/" in order_id:
-        raise Invalid("order_id: an order's id is expected, such as 1234567890123-01")
+        raise InvalidName("order_id: an order's id is expected, such as 1234567890123-01")
     match kind:
         case "invoice":
             return load_invoice(payload, zone=zone)
@@ -165,5 +167,5 @@ def _id(key: str | None) -> str:
     if key is None:
         return uuid.uuid4().hex
     if not isinstance(key, str) or not ID.fullmatch(key):
-        raise Invalid("key: up to 200 printable characters without spaces are expected")
+        raise InvalidName("key: up to 200 printable characters without spaces are expected")
     return key

@@ -277,7 +277,7 @@ def test_an_operator_sees_an_order_s_commands_and_tries_a_refused_one_again(erp,
     assert f"{key}  refused\n1-01  not known here; refused: not known here\n1 of 2 would be" in would.stdout
     would = CliRunner().invoke(console, ["replay", key, order, "--dry-run", "--json"])
     assert json.loads(would.stdout) == {
-        "dry_run": True,
+        "dryRun": True,
         "accepted": [key],
         "refused": {order: "nothing went wrong with it"}
         if erp.run.ledger.record(order)

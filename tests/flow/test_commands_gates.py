@@ -459,7 +459,7 @@ def test_a_dead_one_of_which_nothing_is_known_is_looked_for(erp):
 
 def test_what_an_older_program_recorded_and_cannot_be_used_is_refused(erp):
     erp, [order] = erp()
-    erp.book.accept("k1", "invoice", order, {"old": "form"}, "f")
+    erp.book.accept([("k1", "invoice", order, {"old": "form"}, "f")])
     erp.run.app.send_task("orders.invoice", kwargs={"order_id": order, "key": "k1", "recorded": True})
     state, outcome = erp.end("k1")
     assert (state, "invoiceNumber" in outcome["why"]) == ("refused", True)

@@ -259,7 +259,7 @@ def test_a_request_that_redis_does_not_take_is_not_lost(erp, bare, monkeypatch):
 
     erp, [order] = erp()
     monkeypatch.setattr("tasks.command.AGAIN_SECONDS", 0.1)
-    accept, left = CommandLedger.accept_all, [3]
+    accept, left = CommandLedger.accept, [3]
 
     def full(*args):
         if left[0]:
@@ -267,7 +267,7 @@ def test_a_request_that_redis_does_not_take_is_not_lost(erp, bare, monkeypatch):
             raise OutOfMemoryError
         return accept(*args)
 
-    monkeypatch.setattr(CommandLedger, "accept_all", full)
+    monkeypatch.setattr(CommandLedger, "accept", full)
     task = bare(erp, "orders.invoice", order_id=order, invoice=erp.invoice(order))
     assert erp.end(task)[0] == "done"
     assert not left[0]

@@ -35,7 +35,7 @@ def test_one_order_is_erased_everywhere_on_request(flow, monkeypatch, tmp_path):
     monkeypatch.setenv("ERP_URL", f"sqlite:///{run.erp}")
     monkeypatch.chdir(tmp_path)
     book = CommandLedger(run.ledger)
-    book.accept("c1", "cancel", one, {"reason": "Zé pediu"}, "f")
+    book.accept([("c1", "cancel", one, {"reason": "Zé pediu"}, "f")])
     busy = _forget(one)
     assert busy.exit_code == 1
     assert "in progress" in busy.output
@@ -92,7 +92,7 @@ def test_old_documents_are_emptied_and_young_ones_stay(kind, tmp_path):
 def test_the_payload_of_a_dead_command_expires(flow):
     run = flow()
     book = CommandLedger(run.ledger)
-    book.accept("c1", "invoice", "1-01", {"embeddedInvoice": "CPF 123.456.789-09"}, "f")
+    book.accept([("c1", "invoice", "1-01", {"embeddedInvoice": "CPF 123.456.789-09"}, "f")])
     book.finish(book.claim("c1", "t"), "dead", {"why": "72 h"}, "given up")
     assert book.expire(run.ledger.now() - 10) == 0
     assert book.expire(run.ledger.now() + 10) == 1

@@ -186,7 +186,7 @@ def test_a_dry_run_shows_all_of_it_and_does_nothing(store, monkeypatch):
     done = CliRunner().invoke(console, ["reconcile", "--dry-run", "--json"])
     said = json.loads(done.stdout)
     assert (said["missing"], said["canceled"], said["unwatched"]) == ([waiting], [lost], 1)
-    assert said["dry_run"]
+    assert said["dryRun"]
     assert run.ledger.record(waiting) is None
     assert run.ledger.record(lost) is None
     assert len(Watchlist(run.ledger)) == 0

@@ -56,6 +56,8 @@ def test_an_invoice_and_its_tracking_reach_vtex_once(door):
     assert told["outcome"]["invoiceNumber"] == "9999"
     assert "payload" not in told
     shown = door.get(f"/v1/orders/{order}").json()
+    assert (told["command"], told["orderId"], shown["orderId"]) == ("invoice", order, order)
+    assert not [name for name in (*told, *shown) if "_" in name]
     assert [one["id"] for one in shown["commands"]] == ["nf-9999", "nf-9999-tracking"]
     facts = erp.facts(order)
     assert facts["invoicedSum"] == erp.value(order)
@@ -146,6 +148,20 @@ def test_every_problem_of_a_payload_has_its_place(alone):
     }  # fmt: skip
 
 
+def test_a_problem_of_address_or_header_is_not_said_of_the_body(alone):
+    door = alone()
+    for path, more, name in (
+        (INVOICES, {"key": "k" * 201}, "Idempotency-Key"),
+        ("/v1/orders/a%2Fb/invoices", {}, "orderId"),
+        ("/v1/orders/1-01/cancellation?account=nobody", {}, "account"),
+    ):
+        [problem] = door.post(path, {}, **more).json()["errors"]
+        assert problem["parameter"] == name
+        assert "pointer" not in problem
+    [problem] = door.get("/v1/orders?state=done").json()["errors"]
+    assert problem["parameter"] == "state"
+
+
 def test_a_body_without_a_length_is_cut_off_too(alone):
     def chunks():
         for _ in range(body_module.LARGEST // 2**16 + 2):
@@ -202,7 +218,7 @@ def test_lists_are_paged_by_id(alone, given, fresh_redis):
     ledger = ledger_of(fresh_redis, given, "teststore")
     book = CommandLedger(ledger)
     for number in range(7):
-        book.accept(f"c{number}", "cancel", f"{number}-01", {"reason": "a secret"}, "f")
+        book.accept([(f"c{number}", "cancel", f"{number}-01", {"reason": "a secret"}, "f")])
     claim = book.claim("c3", "me")
     book.finish(claim, "dead", {"why": "given up"}, "given up")
     door = alone()

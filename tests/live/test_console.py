@@ -89,7 +89,7 @@ def test_the_story_of_an_order_that_is_done(done):
 
     document = done.json("order", order_id)
     assert document["state"] == "done"
-    assert document["order_id"] == order_id
+    assert document["orderId"] == order_id
     happened = [entry["what"] for entry in document["timeline"]]
     assert [code for code in happened if code in ("seen", "delivered", "handled", "committed")][:3] == [
         "seen",
@@ -141,7 +141,7 @@ def test_the_feed_is_shown_deleted_and_made_again(done, wait_until):
     assert shown.returncode == 0
     assert "ready-for-handling" in shown.stdout
     assert "waiting     0 events" in shown.stdout
-    assert done.json("feed", "show")["filter_type"] == "FromWorkflow"
+    assert done.json("feed", "show")["filterType"] == "FromWorkflow"
 
     assert done.run("feed", "delete").returncode == 1  # nobody was there to confirm it
     assert done.run("feed", "show").stdout == shown.stdout
@@ -157,7 +157,7 @@ def test_the_feed_is_shown_deleted_and_made_again(done, wait_until):
     made = done.run("feed", "configure", "--visibility", "60")
     assert made.returncode == 0
     assert "The feed is configured for ready-for-handling" in made.stdout
-    assert done.json("feed", "show")["visibility_timeout"] == 60
+    assert done.json("feed", "show")["visibilityTimeout"] == 60
 
 
 def test_feed_with_a_key_that_vtex_refuses(store):

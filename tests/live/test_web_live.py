@@ -99,7 +99,7 @@ def both_ways(folder, wait_until, count, **config):
         assert "no hook" in shown.stdout
         done = system.run("hook", "configure", door.url)
         assert done.returncode == 0, done.stderr
-        assert system.json("hook", "show")["secret_is_ours"]
+        assert system.json("hook", "show")["secretIsOurs"]
         system.vtex.create(count)
         system.orders = count
         system.each_once()

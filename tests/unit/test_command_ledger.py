@@ -20,7 +20,8 @@ def book(ledger):
 
 
 def accept(book, id_="c1", kind="invoice", order="1-01", payload=PAYLOAD):
-    return book.accept(id_, kind, order, payload, f"{kind}{payload}")
+    [accepted] = book.accept([(id_, kind, order, payload, f"{kind}{payload}")])
+    return accepted
 
 
 def test_the_same_request_is_recorded_once_and_another_under_its_id_is_refused(book):

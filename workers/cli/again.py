@@ -127,7 +127,7 @@ def _each(
         app.close()
     accepted = [id_ for id_ in answers if id_ not in refused]
     if as_json:
-        document = {"dry_run": dry_run, "accepted": accepted, "refused": refused}
+        document = {"dryRun": dry_run, "accepted": accepted, "refused": refused}
         click.echo(json.dumps(document, ensure_ascii=False))
     elif dry_run:
         click.echo(f"{len(accepted)} of {len(answers)} would be done again. Nothing was done.")

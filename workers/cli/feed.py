@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -34,7 +33,9 @@ def show(account: str | None, *, as_json: bool) -> None:
     """Show the configuration, and how many events wait."""
     config = client(account).feed_config()
     if as_json:
-        click.echo(json.dumps(asdict(config) if config else None, ensure_ascii=False))
+        from workers import documents
+
+        click.echo(json.dumps(documents.named(config) if config else None, ensure_ascii=False))
         return
     if config is None:
         click.echo("VTEX has no feed for this application key. Make one: vtexorders feed configure")

@@ -37,10 +37,10 @@ def show(account: str | None, *, as_json: bool) -> None:
     if as_json:
         document = {
             "url": config.url,
-            "filter_type": config.filter_type,
+            "filterType": config.filter_type,
             "states": config.states,
             "headers": sorted(config.headers),
-            "secret_is_ours": ours,
+            "secretIsOurs": ours,
         }
         click.echo(json.dumps(document, ensure_ascii=False))
         return

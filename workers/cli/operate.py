@@ -167,8 +167,10 @@ def reconcile(account: str | None, since: datetime | None, *, dry_run: bool, as_
     with click.progressbar(length=0, label="reading VTEX's order list", hidden=quiet) as bar:
         gap, stuck = _gap(account, since or until - LOOK_BACK, until, lambda: bar.update(1), dry_run=dry_run)
     if as_json:
+        from workers import documents
+
         said = {id_: {"status": status, "since": since_} for id_, (status, since_) in stuck.items()}
-        click.echo(json.dumps(asdict(gap) | {"stuck": said, "dry_run": dry_run}, ensure_ascii=False))
+        click.echo(json.dumps(documents.named(gap) | {"stuck": said, "dryRun": dry_run}, ensure_ascii=False))
         return
     click.echo(
         f"{gap.waiting} orders wait at VTEX in ready-for-handling; {gap.in_progress} of them are in progress here."
@@ -243,7 +245,7 @@ def forget(order_id: str, account: str | None, *, as_json: bool) -> None:
         at_sink = link.sink.forget(link.account.name, order_id) if isinstance(link.sink, Forgetful) else None
     known = record == "erased"
     if as_json:
-        erased = {"order_id": order_id, "record": known, "commands": commands, "at_sink": at_sink}
+        erased = {"orderId": order_id, "record": known, "commands": commands, "atSink": at_sink}
         click.echo(json.dumps(erased, ensure_ascii=False))
     else:
         click.echo(f"Erased here: {'its record' if known else 'no record'}, {commands} command(s).")

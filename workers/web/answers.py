@@ -56,8 +56,8 @@ class CommandSchema(Schema):
     """One command, without its payload."""
 
     id = _text()
-    kind = _text(enum=["invoice", "tracking", "cancel", "change"])
-    order_id = _text()
+    command = _text(enum=["invoice", "tracking", "cancel", "change"])
+    order_id = fields.String(required=True, data_key="orderId")
     state = _text("done, refused and dead are ends", enum=_COMMAND_STATES)
     outcome = fields.Dict(
         required=True,
@@ -106,7 +106,7 @@ class OrderCommandSchema(Schema):
 class OrderSchema(Schema):
     """One order; what begins with ``status`` is there once its event was read."""
 
-    order_id = _text()
+    order_id = fields.String(required=True, data_key="orderId")
     state = _maybe("null: only asked for, its event has not been read", enum=[*_ORDER_STATES, None])
     timeline = fields.List(fields.Nested(LineSchema), required=True)
     commands = fields.List(fields.Nested(OrderCommandSchema), required=True)
@@ -119,7 +119,9 @@ class OrderSchema(Schema):
     crashes = fields.Integer()
     error = fields.String(allow_none=True)
     due = fields.Float(allow_none=True)
-    claimed_until = fields.Float(allow_none=True)
+    claimed_until = fields.Float(
+        allow_none=True, data_key="claimedUntil", metadata={"description": "A worker is at it until then"}
+    )
     uncommitted = fields.Integer(metadata={"description": "Feed events that are still to be committed"})
 
 
@@ -146,6 +148,7 @@ class SingleProblemSchema(Schema):
 
     detail = _text()
     pointer = fields.String(metadata={"description": "The place in the body, as a JSON pointer"})
+    parameter = fields.String(metadata={"description": "Or what in the address or the headers it is about"})
 
 
 class ProblemSchema(Schema):

@@ -20,6 +20,9 @@ from workers.web.problems import Problem
 from workers.web.replaying import answer_of
 from workers.web.tokens import COMMAND, OPERATE, READ
 
+#: Where HTTP has what names the order and the command.
+_GIVEN = {"order_id": "orderId", "key": "Idempotency-Key"}
+
 
 async def _ask(ask: Ask, kind: str, payload: Any) -> web.Response:
     """Record the command and send it on its way: 202, or 200 for a repeat."""
@@ -45,7 +48,12 @@ async def _ask(ask: Ask, kind: str, payload: Any) -> web.Response:
 def _checked(ask: Ask, kind: str, payload: Any, key: str | None) -> intake.Request:
     zone = ask.office.settings.timezone
     try:
-        return intake.prepare(kind, ask.part("order_id"), payload, zone=zone, key=key)
+        return intake.prepare(kind, ask.part("orderId"), payload, zone=zone, key=key)
+    except intake.InvalidName as wrong:
+        name, _, why = str(wrong).partition(": ")
+        raise Problem(
+            422, "1 problem(s); nothing was recorded", problems=[f"{_GIVEN[name]}: {why}"], member="parameter"
+        ) from None
     except Invalid as invalid:
         problems = getattr(invalid, "problems", (str(invalid),))
         raise Problem(422, f"{len(problems)} problem(s); nothing was recorded", problems=problems) from None
@@ -106,7 +114,7 @@ _IN_USE = {409: "the Idempotency-Key belongs to another request"}
 def _asking(path: str, name: str, about: str, **more: Any) -> Operation:
     return Operation(
         "POST",
-        f"/v1/orders/{{order_id}}/{path}",
+        f"/v1/orders/{{orderId}}/{path}",
         name,
         about,
         (COMMAND,),

@@ -70,5 +70,8 @@ class Guard:
         if asked in known:
             return str(asked)
         raise Problem(
-            422, "say which store: ?account=NAME", problems=["account: is not a store of the settings"]
+            422,
+            "say which store: ?account=NAME",
+            problems=["account: is not a store of the settings"],
+            member="parameter",
         )

@@ -57,12 +57,17 @@ def wanted(schema: type[_Query], request: web.Request) -> dict[str, Any]:
     """What the address asks for; a problem (422) names everything that is wrong with it."""
     twice = sorted(name for name in set(request.query) if len(request.query.getall(name)) > 1)
     if twice:
-        raise Problem(422, "the query cannot be used", problems=[f"{name}: is given twice" for name in twice])
+        raise Problem(
+            422,
+            "the query cannot be used",
+            problems=[f"{name}: is given twice" for name in twice],
+            member="parameter",
+        )
     try:
         asked: dict[str, Any] = _LOADED[schema].load(dict(request.query))
     except ValidationError as error:
         problems = [f"{name}: {' '.join(map(str, words))}" for name, words in error.messages_dict.items()]
-        raise Problem(422, "the query cannot be used", problems=problems) from None
+        raise Problem(422, "the query cannot be used", problems=problems, member="parameter") from None
     return asked
 
 

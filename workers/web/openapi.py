@@ -19,7 +19,7 @@ from workers.web.problems import MEDIA_TYPE
 
 _ID = {"type": "string", "minLength": 1, "maxLength": 200}
 _PARTS = {
-    "order_id": _ID | {"pattern": "^[!-.0-~]{1,200}$", "example": "1172452900788-01"},
+    "orderId": _ID | {"pattern": "^[!-.0-~]{1,200}$", "example": "1172452900788-01"},
     "id": _ID | {"pattern": "^[!-~]{1,200}$", "example": "nf-9999"},
     "number": {
         "type": "string",

@@ -18,7 +18,7 @@ from workers.web.tokens import OPERATE, READ
 
 async def show(ask: Ask) -> web.Response:
     """Everything that is known of one order."""
-    document = await ask.office.do(_look, ask.books, ask.part("order_id"))
+    document = await ask.office.do(_look, ask.books, ask.part("orderId"))
     if document is None:
         raise Problem(
             404, "this order is not known here: its event has not been read yet, or it ended long ago"
@@ -41,7 +41,7 @@ async def listed(ask: Ask) -> web.Response:
 
 async def replay(ask: Ask) -> web.Response:
     """Try a dead order once more."""
-    order_id = ask.part("order_id")
+    order_id = ask.part("orderId")
     verdict = await ask.office.do(ask.books.replay_order, order_id, ask.token.name)
     return answer_of(verdict, order_id, address("orders", order_id))
 
@@ -59,7 +59,7 @@ OPERATIONS = (
     ),
     Operation(
         "GET",
-        "/v1/orders/{order_id}",
+        "/v1/orders/{orderId}",
         "getOrder",
         "How an order stands: its story, its commands, and what happens next",
         (READ,),
@@ -69,7 +69,7 @@ OPERATIONS = (
     ),
     Operation(
         "POST",
-        "/v1/orders/{order_id}/replay",
+        "/v1/orders/{orderId}/replay",
         "replayOrder",
         "Try a dead order once more, or a parked one now; VTEX is looked at first",
         (OPERATE,),

@@ -17,7 +17,10 @@ _PATH = re.compile(r"[\w\-]+(?:\[\d+\])*(?:\.[\w\-]+(?:\[\d+\])*)*")
 
 
 class Problem(Exception):
-    """An answer that is not a success. ``problems`` are single ones, such as ``items[0].price: is missing``."""
+    """An answer that is not a success. ``problems`` are single ones, such as ``items[0].price: is missing``.
+
+    ``member`` says where these places are: in the body (``pointer``), or in address and headers (``parameter``).
+    """
 
     def __init__(
         self,
@@ -25,12 +28,14 @@ class Problem(Exception):
         detail: str,
         *,
         problems: Sequence[str] = (),
+        member: str = "pointer",
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.problems = problems
+        self.member = member
         self.headers = dict(headers or {})
 
     def response(self) -> web.Response:
@@ -42,7 +47,7 @@ class Problem(Exception):
             "detail": self.detail,
         }
         if self.problems:
-            body["errors"] = [_single(problem) for problem in self.problems]
+            body["errors"] = [self._single(problem) for problem in self.problems]
         return web.Response(
             status=self.status,
             text=json.dumps(body, ensure_ascii=False),
@@ -51,16 +56,17 @@ class Problem(Exception):
             headers=self.headers,
         )
 
+    def _single(self, problem: str) -> dict[str, str]:
+        """``items[0].price: is missing`` as a sentence and, if it begins with one, the place it is about."""
+        path, colon, rest = problem.partition(": ")
+        if not colon or not _PATH.fullmatch(path):
+            return {"detail": problem}
+        if self.member == "parameter":
+            return {"detail": rest, "parameter": path}
+        steps = [step for step in re.split(r"[.\[\]]+", path) if step]
+        return {"detail": rest, "pointer": "#/" + "/".join(steps)}
+
 
 def unavailable(why: str) -> Problem:
     """Nothing can be recorded now, and later it can."""
     return Problem(503, why, headers={"Retry-After": str(TRY_AGAIN)})
-
-
-def _single(problem: str) -> dict[str, str]:
-    """``items[0].price: is missing`` as a sentence and, if it begins with one, the place it is about."""
-    path, colon, rest = problem.partition(": ")
-    if not colon or not _PATH.fullmatch(path):
-        return {"detail": problem}
-    steps = [step for step in re.split(r"[.\[\]]+", path) if step]
-    return {"detail": rest, "pointer": "#/" + "/".join(steps)}
