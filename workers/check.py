@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import redis
 
-from workers import errors, heartbeat, redis_address
+from workers import errors, heartbeat, redis_address, rights
 from workers.erp.sink import Sink
 from workers.feed_watch import LOOKED_AT, faults_of
 from workers.ledger import Ledger
@@ -125,14 +125,18 @@ def check_erp(sink: Sink) -> Iterator[Finding]:
         yield good("ERP", "reachable, and takes orders")
 
 
-def check_redis(client: redis.Redis) -> Iterator[Finding]:
-    """Reachable, keeps what it is given, and never throws anything away."""
+def check_redis(client: redis.Redis, user: str | None = None) -> Iterator[Finding]:
+    """Reachable, lets us do what we need, keeps what it is given, and never throws anything away."""
     try:
-        info = client.info()
+        lacking = rights.missing(client)
+        info = {} if lacking else client.info()
     except redis.RedisError as error:
         yield Finding(
             "bad", "Redis", f"cannot be used: {_name(error)}", "is REDIS_URL right, and Redis running?"
         )
+        return
+    if lacking:
+        yield Finding("bad", "Redis", f"cannot be used: {rights.said(user, lacking)}", rights.DO)
         return
     fine = True
     if not info.get("aof_enabled"):
@@ -259,7 +263,8 @@ def examine(account: Account, settings: Settings, sink: Sink) -> Iterator[Findin
         client = redis_address.connect(settings)
         try:
             ok = True
-            for finding in check_redis(client):
+            user = redis_address.parse(settings.redis_url).username
+            for finding in check_redis(client, user):
                 ok = ok and not finding.says.startswith("cannot be used")
                 yield finding
             if ok:

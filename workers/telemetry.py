@@ -37,6 +37,8 @@ _SAY_AGAIN_SECONDS = 10.0
 class OneLine(logging.Filter):
     """When Redis drops, Celery logs a traceback for each message at hand: one line without it says the same.
 
+    So it is when Redis does not let us do something.
+
     With LOG_LEVEL=DEBUG everything stays, and so does every error that is of another kind.
     """
 
@@ -49,7 +51,15 @@ class OneLine(logging.Filter):
         """False for a line that was just said; the first one loses its traceback."""
         error = record.exc_info[1] if record.exc_info else None
         theirs = record.name.startswith(("celery.", "kombu."))
-        if not theirs or not isinstance(error, _AWAY) or logging.getLogger().level <= logging.DEBUG:
+        if not theirs or logging.getLogger().level <= logging.DEBUG:
+            return True
+        if isinstance(error, redis.exceptions.NoPermissionError):
+            record.exc_info = record.exc_text = None
+            record.msg, record.args = (
+                "Redis does not allow it: %s (vtexorders check says more)",
+                (str(error),),
+            )
+        if not isinstance(error, _AWAY):
             return True
         what, now = (record.name, record.msg), self._clock()
         if now - self._said.get(what, -_SAY_AGAIN_SECONDS) < _SAY_AGAIN_SECONDS:

@@ -6,18 +6,22 @@ import pytest
 import redis
 from celery import Celery
 
-from workers import embedded, heartbeat
+from workers import embedded, heartbeat, rights
 from workers.app import QUEUES
 
 from .redis_servers import password, users
 from .system import System, free_port, get
+
+#: What clients send around their commands, and what is asked in another way.
+AROUND = {"multi", "exec", "discard", "watch", "unwatch", "hello", "auth", "select", "psubscribe"}
+AROUND |= {"client|setinfo", "client|setname", "config|get"}
 
 
 @pytest.fixture
 def server(tmp_path, processes, ports, wait_until):
     """One server with the shipped users; answers a client for each."""
     port = next(ports)
-    (tmp_path / "users.acl").write_text(users())
+    (tmp_path / "users.acl").write_text(f"{users()}user admin on >{password('admin')} ~* &* +@all\n")
     processes.start(
         [embedded.binary(), "--port", port, "--aclfile", "users.acl", "--appendonly", "yes"], cwd=tmp_path
     )
@@ -27,6 +31,9 @@ def server(tmp_path, processes, ports, wait_until):
             made = redis.Redis(port=port, username=user, password=password(user), decode_responses=True)
             return stack.enter_context(contextlib.closing(made))
 
+        client.give = lambda user, *rules: client("admin").execute_command(
+            "ACL", "SETUSER", user, *" ".join(rules).split()
+        )
         client.url = lambda user: f"redis://{user}:{password(user)}@127.0.0.1:{port}/0"
         wait_until(lambda: _answers(client("worker")), "the server")
         yield client
@@ -90,7 +97,56 @@ def test_everything_runs_as_worker_and_commands_come_from_the_erp(server, tmp_pa
         )
         assert len(heartbeat.living(server("worker"))) == 2
         assert set(system.json("status")["queues"]) >= set(QUEUES)
+        sent = {name.removeprefix("cmdstat_") for name in server("worker").info("commandstats")}
+        tried = {name.replace(" ", "|").lower() for name, _, _ in rights.needed()}
+        assert sent - tried - AROUND == set(), "workers.rights does not ask for what is sent"
         assert system.stop(running) == 0
         system.stop(flower)
         for process in (running, flower):
             assert "permission" not in system.output(process)
+
+
+@pytest.mark.parametrize(
+    ("less", "lacks"),
+    [
+        ("-llen", "LLEN upkeep, LLEN handling, LLEN commands and"),
+        (
+            "resetkeys ~vo:* ~unacked* ~_kombu.* ~*.celery.pidbox ~upkeep ~handling ~commands ~celery",
+            "LPUSH orders",
+        ),
+        ("-evalsha", "EVALSHA vo:rights"),
+        ("-info", "INFO"),
+        ("resetchannels", "PUBLISH /0.celeryev/worker.heartbeat"),
+    ],
+)
+def test_a_right_that_is_missing_is_named_and_nothing_starts(server, tmp_path, less, lacks):
+    with contextlib.closing(redis.Redis.from_url(server.url("worker"))) as worker:
+        assert rights.missing(worker) == []
+        assert worker.dbsize() == 0  # nothing was done
+    server.give("worker", less)
+    system = System(tmp_path / "system")
+    system.settings |= {"REDIS_URL": server.url("worker"), "VTEX_BASE_URL": "http://127.0.0.1:9"}
+    for command in ("worker", "beat", "up"):
+        done = system.run(command)
+        assert (done.returncode, done.stdout) == (1, ""), done.stderr
+        assert f"Error: Redis: user worker of REDIS_URL may not: {lacks}" in done.stderr
+        assert "deploy/redis/users.acl" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert (
+        f"BAD   Redis: cannot be used: user worker of REDIS_URL may not: {lacks}"
+        in system.run("check").stdout
+    )
+
+
+def test_a_worker_whose_right_is_taken_away_says_so_and_fails(server, tmp_path, wait_until):
+    system = System(tmp_path / "system")
+    system.settings |= {"REDIS_URL": server.url("worker"), "VTEX_BASE_URL": "http://127.0.0.1:9"}
+    worker = system.start("worker")
+    try:
+        wait_until(lambda: "ready" in system.output(worker), "the worker")
+        server.give("worker", "-brpop")
+        assert worker.wait(60) == 1
+        assert "'brpop'" in system.output(worker)
+        assert "Traceback" not in system.output(worker)
+    finally:
+        system.processes.end()

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -65,6 +65,7 @@ def up() -> None:
         else:
             loaded = with_redis(loaded)
         telemetry.set_up(loaded)
+        _allowed(loaded)
         first_look(loaded)
         me = [sys.executable, "-m", "workers.cli"]
         with _metrics(loaded):
@@ -134,7 +135,8 @@ def first_look(loaded: Settings) -> None:
 def worker(queues: str | None, name: str) -> None:
     """Run one worker process (the Procfile and pods do)."""
     loaded = the_settings()
-    with _redis_or_own(loaded):
+    with _redis_or_own(loaded) as connected:
+        _allowed(connected)
         from celery import signals as celery_signals
         from celery.apps import worker as celery_worker
         from celery.exceptions import CPendingDeprecationWarning
@@ -158,6 +160,12 @@ def worker(queues: str | None, name: str) -> None:
         patience = int(lease_of(loaded)) + STOP_PATIENCE
         celery_signals.worker_shutting_down.connect(lambda **_: signal.alarm(patience), weak=False)
         celery_worker.safe_say = lambda *_: None  # our own line says that it stops, in the form of the log
+        code = [0]  # Celery's worker_main says nothing of how the worker ended
+
+        def ended(sender: Any, **_: object) -> None:
+            code[0] = sender.exitcode or 0
+
+        celery_signals.worker_shutdown.connect(ended, weak=False)
         with _metrics(loaded):
             app.worker_main(
                 [
@@ -171,12 +179,14 @@ def worker(queues: str | None, name: str) -> None:
                     "--without-mingle",
                 ]
             )
+    sys.exit(code[0])
 
 
 @click.command()
 def beat() -> None:
     """Run beat, the clock (one is enough; several are harmless)."""
     loaded = with_redis(the_settings(), patience=START_PATIENCE)
+    _allowed(loaded)
     from workers import runtime
     from workers.app import app
     from workers.monitor.exporter import Exporter
@@ -240,12 +250,29 @@ def web(*, optional: bool) -> None:
         signal.sigwait(ends)
         return
     loaded = with_redis(loaded, patience=START_PATIENCE)
+    _allowed(loaded)
     from workers import telemetry
     from workers.web import serve
 
     telemetry.set_up(loaded)
     with _port_told("WEB_PORT", loaded.web_port):
         serve.run(loaded)
+
+
+def _allowed(loaded: Settings) -> None:
+    """A user of Redis that lacks a right is one sentence now, and not a process that dies again and again."""
+    import redis
+
+    from workers import redis_address, rights
+
+    with contextlib.closing(redis_address.connect(loaded)) as client:
+        try:
+            lacking = rights.missing(client)
+        except redis.RedisError:
+            return  # it is away: that is waited for
+    if lacking:
+        user = redis_address.parse(str(loaded.redis_url)).username
+        raise click.ClickException(f"Redis: {rights.said(user, lacking)}.\n  -> {rights.DO}")
 
 
 @contextlib.contextmanager
@@ -267,6 +294,7 @@ def flower() -> None:
     It listens on this machine only, unless FLOWER_BASIC_AUTH (user:password) is set.
     """
     loaded = with_redis(the_settings(), patience=START_PATIENCE)
+    _allowed(loaded)
     from workers.app import app
     from workers.settings import LOOPBACK_HOSTS
 

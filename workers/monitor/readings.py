@@ -73,6 +73,7 @@ def read(client: redis.Redis, ledgers: Iterable[Ledger], settings: Settings) -> 
         log.warning("redis_unavailable", error=f"{type(error).__name__}: {error}")
         gone = Reading()
         gone.put("vtexorders_redis_up", 0)
+        gone.why["", ""] = str(error)
         return gone
     return reading
 

@@ -261,7 +261,7 @@ RULES = (
         "critical",
         "vtexorders_redis_up",
         1,
-        "Redis does not answer: everything waits, nothing is lost",
+        "Redis does not answer, or refuses us: everything waits, nothing is lost: {why}",
         "start Redis again; is REDIS_URL right? vtexorders check",
         beyond="below",
         hold=15,

@@ -1,0 +1,98 @@
+"""What our user of Redis may do, asked before anything runs, without doing any of it.
+
+Inside of MULTI, Redis looks at a command's rights when the command is queued; what was queued is thrown away.
+``deploy/redis/users.acl`` has a user with just these rights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, cast
+
+from redis.exceptions import NoPermissionError, ResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import redis
+
+#: What to do about it.
+DO = "give it the rights of the user worker in deploy/redis/users.acl"
+#: Keys as kombu names the broker's, and one of the ledger's.
+_QUEUES = ("upkeep", "handling", "commands", "celery", "orders", "any.reply.celery.pidbox")
+_BINDINGS = (*_QUEUES[:-1], "celery.pidbox", "reply.celery.pidbox", "celeryev")
+_LEDGER = "vo:rights"
+_CHANNELS = ("/{db}.celeryev/worker.heartbeat", "/{db}.celery.pidbox")
+#: What is sent to which keys: a command with harmless arguments in good number, for none of it is run.
+_SENT: tuple[tuple[tuple[str, ...], str], ...] = (
+    (_QUEUES, "LPUSH {} x; BRPOP {} 1; LLEN {}"),
+    (tuple(f"_kombu.binding.{name}" for name in _BINDINGS), "SADD {} x; SREM {} x; SMEMBERS {}"),
+    (("unacked",), "HSET {} f x; HGET {} f; HDEL {} f; HLEN {}"),
+    (("unacked_index",), "ZADD {} 1 x; ZREM {} x; ZREVRANGEBYSCORE {} 1 0"),
+    (("unacked_mutex",), "SET {} x; GET {}; DEL {}"),
+    (_CHANNELS, "PUBLISH {} x"),
+    (
+        (_LEDGER,),
+        (
+            "GET {}; SET {} x; DEL {}; MGET {}; EXISTS {}; EXPIRE {} 1; PEXPIRE {} 1; PERSIST {}; "
+            "INCR {}; INCRBY {} 1; HGET {} f; HSET {} f x; HSETNX {} f x; HDEL {} f; HLEN {}; "
+            "HMGET {} f; HVALS {}; HGETALL {}; HINCRBY {} f 1; HINCRBYFLOAT {} f 1; "
+            "SADD {} x; SREM {} x; SCARD {}; SMEMBERS {}; ZADD {} 1 x; ZREM {} x; ZCARD {}; ZSCORE {} x; "
+            "ZRANGE {} 0 1; ZREVRANGE {} 0 1; ZRANGEBYSCORE {} 0 1; "
+            "ZREMRANGEBYSCORE {} 0 1; ZPOPMIN {}; ZRANDMEMBER {}; XRANGE {} - +; LRANGE {} 0 1; EVALSHA x 1 {}"
+        ),
+    ),
+    (("",), "PING; INFO; TIME; SCAN 0; SCRIPT LOAD x; SCRIPT EXISTS x"),
+)
+
+
+def needed(db: int = 0) -> Iterator[tuple[str, str, list[str]]]:
+    """Each right: the command's name, the key or channel ("" for none), and the words to try it with."""
+    for keys, commands in _SENT:
+        for key in keys:
+            for command in commands.split("; "):
+                name = key.replace("{db}", str(db))
+                words = [name if word == "{}" else word for word in command.split()]
+                yield " ".join(words[: 2 if words[0] == "SCRIPT" else 1]), name, words
+
+
+def missing(client: redis.Redis) -> list[str]:
+    """The rights that our user lacks, such as ``LPUSH orders``; ``RedisError`` when nobody answers."""
+    pool = client.connection_pool
+    db = pool.connection_kwargs.get("db", 0)
+    connection: Any = pool.get_connection()
+    try:
+        around = ("EXEC", f"WATCH {_LEDGER}", "UNWATCH", "DISCARD", "MULTI")
+        lacking = [words for words in around if _refused(connection, words.split())]
+        if "MULTI" not in lacking:
+            lacking += [
+                f"{name} {key}".strip() for name, key, words in needed(db) if _refused(connection, words)
+            ]
+    finally:
+        connection.disconnect()  # and with it goes what was queued, whatever happened
+        pool.release(connection)
+    with contextlib.closing(cast("Any", client).pubsub()) as listener:
+        channel = _CHANNELS[0].format(db=db)
+        try:
+            listener.psubscribe(f"{channel}*")
+            listener.get_message(timeout=1)
+        except NoPermissionError:
+            lacking.append(f"PSUBSCRIBE {channel}*")
+    return lacking
+
+
+def _refused(connection: Any, words: list[str]) -> bool:
+    try:
+        connection.send_command(*words)
+        connection.read_response()
+    except NoPermissionError:
+        return True
+    except ResponseError:  # another one: it may, but not so
+        return False
+    return False
+
+
+def said(user: str | None, lacking: list[str]) -> str:
+    """What is missing, in words."""
+    more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""  # noqa: PLR2004
+    return f"user {user or 'default'} of REDIS_URL may not: {', '.join(lacking[:3])}{more}"
