@@ -6,6 +6,7 @@ ERP's database, and the ledger.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -16,7 +17,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -98,11 +99,14 @@ class Demo:
     seed: int
     folder: Path
     keep: bool
+    as_json: bool = False
     console: Console = field(default_factory=Console)
     _finished: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> int:
         """Start everything, watch it, sum up, leave nothing running."""
+        if self.as_json:
+            self.console = Console(stderr=True)
         folder = self.folder.absolute()
         with embedded.lock_data_dir(folder) as lock, Supervisor(spawn=self._spawner(folder)) as supervisor:
             _empty(folder)
@@ -135,7 +139,11 @@ class Demo:
         if not outcome:
             say("Stopped before the end.")
             return 1
-        return 1 if outcome[0].problems(self.orders) else 0
+        problems = outcome[0].problems(self.orders)
+        if self.as_json:
+            document = {"ok": not problems, "orders": self.orders, "problems": problems} | asdict(outcome[0])
+            click.echo(json.dumps(document, ensure_ascii=False))
+        return 1 if problems else 0
 
     def _sandbox(self) -> SandboxConfig:
         return SandboxConfig(

@@ -39,7 +39,8 @@ _SENT: tuple[tuple[tuple[str, ...], str], ...] = (
             "HMGET {} f; HVALS {}; HGETALL {}; HINCRBY {} f 1; HINCRBYFLOAT {} f 1; "
             "SADD {} x; SREM {} x; SCARD {}; SMEMBERS {}; ZADD {} 1 x; ZREM {} x; ZCARD {}; ZSCORE {} x; "
             "ZRANGE {} 0 1; ZREVRANGE {} 0 1; ZRANGEBYSCORE {} 0 1; "
-            "ZREMRANGEBYSCORE {} 0 1; ZPOPMIN {}; ZRANDMEMBER {}; XRANGE {} - +; LRANGE {} 0 1; EVALSHA x 1 {}"
+            "ZREMRANGEBYSCORE {} 0 1; ZPOPMIN {}; ZRANDMEMBER {}; XRANGE {} - +; "
+            "LRANGE {} 0 1; LTRIM {} 0 1; EVALSHA x 1 {}"
         ),
     ),
     (("",), "PING; INFO; TIME; SCAN 0; SCRIPT LOAD x; SCRIPT EXISTS x"),

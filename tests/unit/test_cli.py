@@ -118,6 +118,27 @@ def test_every_command_has_help(call, arguments):
     assert out.startswith("Usage: vtexorders")
 
 
+#: Those that run until they are stopped, and one whose --json names a file.
+RUNNING = {"up", "worker", "beat", "web", "flower", "sandbox", "bench"}
+
+
+def leaves(group=console, path=()):
+    """Every command with its path, groups taken apart."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+def test_every_command_that_answers_has_json():
+    answers = {path: command for path, command in leaves() if path[0] not in RUNNING}
+    assert len(answers) > 20
+    for path, command in answers.items():
+        flags = [one for one in command.params if "--json" in one.opts]
+        assert [one.is_flag for one in flags] == [True], path
+
+
 def test_help_is_quick_because_commands_import_what_they_need():
     code = (
         "import sys, workers.cli; print([m for m in ('celery', 'sqlalchemy', 'aiohttp') if m in sys.modules])"

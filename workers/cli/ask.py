@@ -22,6 +22,7 @@ _STILL_PENDING = 3
 
 def _asking(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
+        json_option,
         click.option(
             "--wait", "seconds", type=click.FloatRange(0, 86400), help="Wait so many seconds for its end."
         ),
@@ -40,10 +41,16 @@ _file = click.argument("file", type=click.File("r", encoding="utf-8-sig"))
 @_file
 @_asking
 def invoice(
-    order_id: str, file: IO[str], account: str | None, key: str | None, seconds: float | None
+    order_id: str,
+    file: IO[str],
+    account: str | None,
+    key: str | None,
+    seconds: float | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Send the invoice in FILE (JSON, VTEX's own field names; - reads standard input)."""
-    _ask("invoice", order_id, _json(file), account, key, seconds=seconds)
+    _ask("invoice", order_id, _json(file), account, key, seconds=seconds, as_json=as_json)
 
 
 @click.command()
@@ -51,10 +58,16 @@ def invoice(
 @_file
 @_asking
 def tracking(
-    order_id: str, file: IO[str], account: str | None, key: str | None, seconds: float | None
+    order_id: str,
+    file: IO[str],
+    account: str | None,
+    key: str | None,
+    seconds: float | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Send a tracking number, tracking events, or both, from FILE."""
-    _ask("tracking", order_id, _json(file), account, key, seconds=seconds)
+    _ask("tracking", order_id, _json(file), account, key, seconds=seconds, as_json=as_json)
 
 
 @click.command()
@@ -70,18 +83,28 @@ def cancel(
     seconds: float | None,
     *,
     confirm: bool,
+    as_json: bool,
 ) -> None:
     """Ask for an order's cancellation."""
-    _ask("cancel", order_id, {"reason": reason, "confirm": confirm}, account, key, seconds=seconds)
+    payload = {"reason": reason, "confirm": confirm}
+    _ask("cancel", order_id, payload, account, key, seconds=seconds, as_json=as_json)
 
 
 @click.command()
 @click.argument("order_id", metavar="ORDER")
 @_file
 @_asking
-def change(order_id: str, file: IO[str], account: str | None, key: str | None, seconds: float | None) -> None:
+def change(
+    order_id: str,
+    file: IO[str],
+    account: str | None,
+    key: str | None,
+    seconds: float | None,
+    *,
+    as_json: bool,
+) -> None:
     """Change an order's items or value, as FILE says."""
-    _ask("change", order_id, _json(file), account, key, seconds=seconds)
+    _ask("change", order_id, _json(file), account, key, seconds=seconds, as_json=as_json)
 
 
 @click.command("command")
@@ -138,9 +161,16 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _ask(
-    kind: str, order_id: str, payload: Any, account: str | None, key: str | None, *, seconds: float | None
+    kind: str,
+    order_id: str,
+    payload: Any,
+    account: str | None,
+    key: str | None,
+    *,
+    seconds: float | None,
+    as_json: bool,
 ) -> None:
-    from workers import intake
+    from workers import documents, intake
     from workers.app import app
     from workers.command_ledger import CommandLedger
 
@@ -149,22 +179,27 @@ def _ask(
         accepted = intake.accept(book, kind, order_id, payload, zone=loaded.timezone, key=key)
         if accepted.state not in _ENDS:
             intake.enqueue(book.account, accepted.id, kind, order_id)
-        click.echo(accepted.id)
+        if not as_json:
+            click.echo(accepted.id)
         app.close()
+        code, record = 0, book.record(accepted.id)
         if seconds is not None:
-            _wait(book, accepted.id, seconds)
+            code, record = _wait(book, accepted.id, seconds)
+            if record and not as_json:
+                click.echo(_sentence(record, ledger.now()), err=True)
+        if as_json:
+            document = documents.command(record) if record else {"id": accepted.id, "state": accepted.state}
+            click.echo(json.dumps(document, ensure_ascii=False))
+        click.get_current_context().exit(code)
 
 
-def _wait(book: CommandLedger, id_: str, seconds: float) -> None:
-    """Until it ended (its words go to standard error), or the time is over."""
+def _wait(book: CommandLedger, id_: str, seconds: float) -> tuple[int, CommandRecord | None]:
+    """Until it ended, or the time is over: the exit code that says which, and what is known of it then."""
     deadline = time.monotonic() + seconds
     while True:
         record = book.record(id_)
         if record and record.state in _ENDS:
-            click.echo(_sentence(record, book.ledger.now()), err=True)
-            click.get_current_context().exit(_ENDS[record.state])
+            return _ENDS[record.state], record
         if time.monotonic() >= deadline:
-            if record:
-                click.echo(_sentence(record, book.ledger.now()), err=True)
-            click.get_current_context().exit(_STILL_PENDING)
+            return _STILL_PENDING, record
         time.sleep(0.2)

@@ -57,33 +57,54 @@ def show(account: str | None, *, as_json: bool) -> None:
 @click.option(
     "--visibility", type=click.IntRange(30, 43200), help="Seconds until an uncommitted event comes back."
 )
-def configure(account: str | None, visibility: int | None) -> None:
+@json_option
+def configure(account: str | None, visibility: int | None, *, as_json: bool) -> None:
     """Make or replace it, with the states of FEED_STATES. Only changes from now on will be in the feed."""
     states = the_settings().feed_states
     options = {"visibility_timeout": visibility} if visibility else {}
     client(account).configure_feed(states, **options)
+    if as_json:
+        click.echo(json.dumps({"configured": True, "states": list(states)}))
+        return
     click.echo(f"The feed is configured for {', '.join(states)}.")
     click.echo("It brings changes from now on; orders that wait already are not in it.")
 
 
 @feed.command()
 @account_option
-def oddities(account: str | None) -> None:
+@json_option
+def oddities(account: str | None, *, as_json: bool) -> None:
     """Show feed items that named no order and were set aside, a line of JSON each."""
     from workers.cli.setting_up import the_ledger
 
     with the_ledger(account) as ledger:
-        for item in ledger.oddities():
-            click.echo(item)
+        items = ledger.oddities()
+    if as_json:
+        click.echo(json.dumps({"items": [_item(item) for item in items]}, ensure_ascii=False))
+        return
+    for item in items:
+        click.echo(item)
 
 
 @feed.command()
 @account_option
+@json_option
 @click.confirmation_option(prompt="Without a configuration no order comes any more. Delete it?")
-def delete(account: str | None) -> None:
+def delete(account: str | None, *, as_json: bool) -> None:
     """Remove it; events that wait in it are lost."""
     client(account).delete_feed()
+    if as_json:
+        click.echo(json.dumps({"configured": False}))
+        return
     click.echo("The feed's configuration is deleted.")
+
+
+def _item(text: str) -> object:
+    """What was kept of an item: a long one is cut, and is a text then."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _seconds(value: float | None) -> str:

@@ -60,7 +60,8 @@ def show(account: str | None, *, as_json: bool) -> None:
 @hook.command()
 @click.argument("address", metavar="URL")
 @account_option
-def configure(address: str, account: str | None) -> None:
+@json_option
+def configure(address: str, account: str | None, *, as_json: bool) -> None:
     """Make or replace it, with the states of FEED_STATES.
 
     URL is where VTEX reaches the front door, such as https://orders.example.com. VTEX calls it at once, so
@@ -76,14 +77,21 @@ def configure(address: str, account: str | None) -> None:
         )
     url = address.rstrip("/") + PATH.format(account=choose(loaded, account).name)
     client(account).configure_hook(url, states=loaded.feed_states, headers={SECRET_HEADER: secret})
+    if as_json:
+        click.echo(json.dumps({"url": url, "states": list(loaded.feed_states)}))
+        return
     click.echo(f"VTEX calls {url} for {', '.join(loaded.feed_states)}.")
     click.echo("Keep the feed: it brings what a hook has lost.")
 
 
 @hook.command()
 @account_option
+@json_option
 @click.confirmation_option(prompt="Orders come by the feed alone then. Delete the hook?")
-def delete(account: str | None) -> None:
+def delete(account: str | None, *, as_json: bool) -> None:
     """Remove it; the feed goes on."""
     client(account).delete_hook()
+    if as_json:
+        click.echo(json.dumps({"url": None}))
+        return
     click.echo("The hook's configuration is deleted.")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from workers.cli.setting_up import json_option
 from workers.sandbox.console import command as sandbox
 
 __all__ = ["demo", "sandbox"]
@@ -26,11 +27,12 @@ __all__ = ["demo", "sandbox"]
     type=click.Path(path_type=Path, file_okay=False),
     help="Where it keeps its files; an earlier demo's are replaced.",
 )
-def demo(orders: int, seed: int, folder: Path, *, keep: bool) -> None:
+@json_option
+def demo(orders: int, seed: int, folder: Path, *, keep: bool, as_json: bool) -> None:
     """See the whole thing work, against a stand-in VTEX that misbehaves; no account is needed.
 
     The exit code is 0 only if every order arrived exactly once.
     """
     from workers.demo import Demo
 
-    sys.exit(Demo(orders=orders, seed=seed, folder=folder, keep=keep).run())
+    sys.exit(Demo(orders=orders, seed=seed, folder=folder, keep=keep, as_json=as_json).run())
