@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
+from celery import Celery
+from kombu import Connection, Producer
 
 from workers import intake
+from workers.app import COMMANDS, configuration
 from workers.command_ledger import CommandLedger
 from workers.errors import Conflict, Invalid
+from workers.settings import Account, Secret, Settings
+
+SETTINGS = Settings(
+    accounts={"one": Account("one", Secret("key"), Secret("token"))},
+    erp_url="sqlite:///erp.db",
+    redis_url="redis://127.0.0.1:6379/0",
+)
 
 INVOICE = {
     "type": "Output",
@@ -83,3 +95,28 @@ def test_whatever_cannot_be_used_can_be_recorded_as_refused(book, payload):
 def test_a_message_holds_nothing_of_the_payload():
     message = intake.message("store", "k", "1-01")
     assert message == {"account": "store", "order_id": "1-01", "key": "k", "recorded": True}
+
+
+def test_the_message_of_many_is_that_of_one(monkeypatch):
+    """What ``send_task`` would send, made without it."""
+    app = Celery("configured", set_as_current=False, config_source=configuration(SETTINGS))
+    with Connection("memory://") as connection, connection.channel() as channel:
+        producer = Producer(channel)
+        monkeypatch.setattr(app, "producer_or_acquire", lambda *_: contextlib.nullcontext(producer))
+        app.amqp.queues[COMMANDS](channel).declare()
+        monkeypatch.setattr(intake, "app", app)
+        found = []
+        for kind in intake.KINDS:
+            intake.enqueue_all([("one", "k", kind, "1-01")])
+            app.send_task(intake.KINDS[kind], kwargs=intake.message("one", "k", "1-01"), producer=producer)
+            ours, theirs = (channel.basic_get(COMMANDS, no_ack=True) for _ in range(2))
+            assert ours.payload == theirs.payload
+            assert ours.headers | {"id": "", "root_id": ""} == theirs.headers | {"id": "", "root_id": ""}
+            assert ours.headers["id"] == ours.headers["root_id"] == ours.properties["correlation_id"]
+            found.append((ours.content_type, ours.content_encoding, ours.properties["delivery_mode"]))
+            assert found[-1] == (
+                theirs.content_type,
+                theirs.content_encoding,
+                theirs.properties["delivery_mode"],
+            )
+        assert len(found) == 4

@@ -8,7 +8,7 @@ Source: VTEX's orders API reference, its order modifications guide and its known
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from marshmallow import ValidationError, post_load, validates_schema
@@ -121,7 +121,7 @@ class Change:
 
     def fingerprint(self) -> str:
         """The same for the same change, in either spelling."""
-        return fingerprint("change", asdict(self))
+        return fingerprint("change", self)
 
     def may_be(self, seen: ChangeStatus) -> bool:
         """Whether a change that VTEX shows may be this one.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from dataclasses import fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from marshmallow import EXCLUDE, Schema, ValidationError, validates_schema
@@ -36,10 +38,13 @@ class Form(Schema):
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def _check_names(self, data: Any, original: Any, **_: Any) -> None:  # noqa: ARG002
+        strange = self.strange(original)
+        if not strange:
+            return
         known = self.names()
         problems = {
             clean(name, (), _LONGEST_NAME) or "?": [problem]
-            for name in self.strange(original)
+            for name in strange
             if (problem := self._problem(name, known))
         }
         if problems:
@@ -49,9 +54,13 @@ class Form(Schema):
         """The names of the form's own fields."""
         return [field.data_key or name for name, field in self.fields.items()]
 
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.names())
+
     def strange(self, original: Any) -> dict[str, Any]:
         """The fields of a payload that the form does not know."""
-        known = set(self.names())
+        known = self._known
         return (
             {name: value for name, value in original.items() if name not in known}
             if isinstance(original, dict)
@@ -81,8 +90,13 @@ def _plain(name: str) -> str:
 
 def fingerprint(kind: str, *parts: Any) -> str:
     """What tells one payload from another, whatever the order of its fields and the spelling of its numbers."""
-    text = json.dumps([kind, *parts], sort_keys=True, separators=(",", ":"))
+    text = json.dumps([kind, *parts], sort_keys=True, separators=(",", ":"), default=_fields)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    """A dataclass's, without the copy that ``asdict`` makes of all that is in them."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def given(**fields: Any) -> dict[str, Any]:

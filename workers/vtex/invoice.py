@@ -6,7 +6,7 @@ Source: "Order invoice notification" in VTEX's orders API reference, VTEX's ERP 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from marshmallow import ValidationError, post_load, validates_schema
@@ -91,7 +91,7 @@ class Invoice:
 
     def fingerprint(self) -> str:
         """The same for the same invoice, however its numbers were spelt."""
-        return fingerprint("invoice", asdict(self))
+        return fingerprint("invoice", self)
 
 
 class ItemSchema(Form):

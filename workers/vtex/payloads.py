@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from zoneinfo import ZoneInfo
 
 from marshmallow import Schema, ValidationError
@@ -85,7 +85,7 @@ class Cancel:
 
     def fingerprint(self) -> str:
         """The same for the same cancellation."""
-        return fingerprint("cancel", asdict(self))
+        return fingerprint("cancel", self)
 
 
 class CancelSchema(Form):
@@ -101,6 +101,9 @@ class CancelSchema(Form):
     )
     hints: ClassVar[dict[str, str]] = {}
 
+
+#: Where a value is: what it is in, and its name or number there. None is the whole payload.
+_Place: TypeAlias = "tuple[_Place, str | int] | None"
 
 # Building a schema costs more than using it: each is built once. Loading is safe from many threads.
 _INVOICE, _TRACKING, _CANCEL, _CHANGE = InvoiceSchema(), TrackingSchema(), CancelSchema(), ChangeSchema()
@@ -167,25 +170,32 @@ def _plain(payload: object) -> dict[str, Any]:
         )
         raise InvalidPayload(f"the payload is {kind}; expected a JSON object, {{…}}")
     size = values = 0
-    waiting: list[tuple[Any, int, str]] = [(payload, 1, "")]
+    waiting: list[tuple[Any, int, _Place]] = [(payload, 1, None)]
     while waiting:
-        value, depth, path = waiting.pop()
+        value, depth, place = waiting.pop()
         values += 1
         if isinstance(value, str):
             size += len(value)
         problem = _problem(value, depth) or _too_much(size, values)
         if problem:
-            raise InvalidPayload(f"{path or 'the payload'}: {problem}")
+            raise InvalidPayload(f"{_path(place) or 'the payload'}: {problem}")
         if isinstance(value, dict):
             size += sum(map(len, value))
-            waiting += [(inner, depth + 1, _below(path, key)) for key, inner in value.items()]
+            waiting += [(inner, depth + 1, (place, key)) for key, inner in value.items()]
         elif isinstance(value, list):
-            waiting += [(inner, depth + 1, f"{path}[{place}]") for place, inner in enumerate(value)]
+            waiting += [(inner, depth + 1, (place, number)) for number, inner in enumerate(value)]
     plain: dict[str, Any] = json.loads(json.dumps(payload))
     return plain
 
 
-def _below(path: str, key: str) -> str:
+def _path(place: _Place) -> str:
+    """A place as ``items[0].price``; made only where there is a problem to tell."""
+    if place is None:
+        return ""
+    above, key = place
+    path = _path(above)
+    if isinstance(key, int):
+        return f"{path}[{key}]"
     name = clean(key, (), 40) or "?"
     return f"{path}.{name}" if path else name
 

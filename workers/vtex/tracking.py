@@ -6,7 +6,7 @@ VTEX takes it only once it knows the number. Source: VTEX's orders API reference
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError, validates_schema
@@ -50,7 +50,7 @@ class Tracking:
 
     def fingerprint(self) -> str:
         """The same for the same tracking."""
-        return fingerprint("tracking", asdict(self))
+        return fingerprint("tracking", self)
 
 
 class TrackingEventSchema(Form):

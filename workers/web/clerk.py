@@ -38,6 +38,8 @@ class Clerk:
         self._waiting: list[_Slip] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._writing = False
+        self._going: list[tuple[str, str, str, str]] = []
+        self._sending = False
 
     async def accept(self, book: CommandLedger, request: Request) -> Acceptance:
         """Record it. :class:`Conflict`: the id belongs to another request; a problem (503): Redis does not let us."""
@@ -54,7 +56,8 @@ class Clerk:
 
     async def close(self) -> None:
         """Until what is on its way has arrived."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:  # what was recorded is still sent
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -86,18 +89,24 @@ class Clerk:
                 slip.answer.set_exception(answer)
             else:
                 slip.answer.set_result(answer)
-        going = [
+        self._going += [
             (slip.book.account, answer.id, slip.request.kind, slip.request.order_id)
             for slip, answer in zip(lot, answers, strict=False)
             if isinstance(answer, Acceptance) and answer.state not in ENDS
         ]
-        if going:
-            self._begin(self._send(going))
+        if self._going and not self._sending:
+            self._sending = True
+            self._begin(self._send())
 
-    async def _send(self, going: list[tuple[str, str, str, str]]) -> None:
+    async def _send(self) -> None:
         """After the answers: a message is a hint, and nobody need wait for it."""
-        with contextlib.suppress(Problem):  # it is logged, and the sweeper sends them again
-            await self._office.do(hint, intake.enqueue_all, going)
+        try:
+            while self._going:
+                lot, self._going = self._going, []
+                with contextlib.suppress(Problem):  # it is logged, and the sweeper sends them again
+                    await self._office.do(hint, intake.enqueue_all, lot)
+        finally:
+            self._sending = False
 
 
 def _recorded(lot: Sequence[_Slip]) -> list[Acceptance | Conflict]:
