@@ -60,7 +60,7 @@ def good(about: str, says: str) -> Finding:
 
 def check_vtex(vtex: Vtex, settings: Settings) -> Iterator[Finding]:
     """Credentials, reading permissions, and the feed's configuration."""
-    config, problem = _try("VTEX feed", vtex.feed_config)
+    config, problem = tried("VTEX feed", vtex.feed_config)
     if problem:
         yield problem
         if problem.says.startswith("refused"):
@@ -70,7 +70,7 @@ def check_vtex(vtex: Vtex, settings: Settings) -> Iterator[Finding]:
     else:
         yield good("VTEX access", "the application key may read the feed")
         yield from _feed(config, settings)
-    page, problem = _try("VTEX order list", lambda: vtex.list_orders(per_page=1))
+    page, problem = tried("VTEX order list", lambda: vtex.list_orders(per_page=1))
     if problem:
         yield problem
         return
@@ -78,7 +78,7 @@ def check_vtex(vtex: Vtex, settings: Settings) -> Iterator[Finding]:
     if not page.rows:
         yield Finding("look", "VTEX orders", "there is no order to try reading with", "make a test order")
         return
-    _, problem = _try("VTEX orders", lambda: vtex.get_order(page.rows[0].order_id))
+    _, problem = tried("VTEX orders", lambda: vtex.get_order(page.rows[0].order_id))
     yield problem or good("VTEX orders", "the application key may read orders")
 
 
@@ -212,7 +212,7 @@ def check_alone(vtex: Vtex, ledger: Ledger, settings: Settings) -> Iterator[Find
     if not ledger.counts().done:
         return
     until = datetime.now(UTC) - timedelta(seconds=settings.reconcile_min_age)
-    page, problem = _try(
+    page, problem = tried(
         "VTEX order list",
         lambda: vtex.list_orders(status="handling", created=(until - timedelta(hours=6), until)),
     )
@@ -245,11 +245,13 @@ def check_clock(date: str | None) -> Iterator[Finding]:
 
 def examine(account: Account, settings: Settings, sink: Sink) -> Iterator[Finding]:
     """Everything that can be looked at, each thing although another one is broken."""
+    from workers.check_web import check_web  # noqa: PLC0415 - it needs what is here
     from workers.runtime import ledger_of  # noqa: PLC0415
 
     vtex = Vtex(account, timeout=settings.http_timeout, pool=1)
     try:
         yield from check_vtex(vtex, settings)
+        yield from check_web(vtex, account, settings)
         yield from check_erp(sink)
         yield from check_clock(vtex.server_date)
         if settings.redis_url is None:
@@ -277,7 +279,8 @@ def examine(account: Account, settings: Settings, sink: Sink) -> Iterator[Findin
         vtex.close()
 
 
-def _try(about: str, call: Callable[[], Any]) -> tuple[Any, Finding | None]:
+def tried(about: str, call: Callable[[], Any]) -> tuple[Any, Finding | None]:
+    """What a call of VTEX's answers, or the finding that it does not."""
     try:
         return call(), None
     except errors.AccessDenied as error:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import json
+import socket
+import threading
 
 import pytest
 import redis
 import requests
 from click.testing import CliRunner
 
+from workers import settings as settings_module
 from workers.app import QUEUES
 from workers.cli import console
 from workers.ledger import Ledger
@@ -17,6 +21,8 @@ from workers.sandbox.config import SandboxConfig
 from workers.sandbox.process import SandboxProcess
 from workers.vtex.schemas import Event
 from workers.vtex.states import DEFAULT_FEED_STATES
+
+from .web import ALL, SECRET, front_door
 
 KEY, TOKEN = "check-key", "check-token"
 GOOD_QUEUE = {"visibilityTimeoutInSeconds": 300, "MessageRetentionPeriodInSeconds": 1209600}
@@ -134,6 +140,111 @@ def test_filter_of_somebody_else(store):
     begun.configure(["ready-for-handling"])
     _, found = begun.check()
     only(found["bad"], "canceled", "vtexorders feed configure")
+
+
+@pytest.fixture
+def web(store, valkey, monkeypatch):
+    """A store with a front door that receives its hook; and how to configure the hook at VTEX."""
+    with contextlib.ExitStack() as stack:
+        begun = store()
+        monkeypatch.setenv("WEB_TOKENS", ALL)
+        monkeypatch.setenv("HOOK_SECRET", SECRET)
+        door = stack.enter_context(front_door(settings_module.load()))
+        monkeypatch.setenv("WEB_PORT", str(door.port))
+        monkeypatch.setenv("WEB_ADDRESS", "127.0.0.1")
+        yield begun, door
+
+
+def hook(begun, url, *states, secret=SECRET):
+    """Configure it past our own command, as somebody else would."""
+    body = {
+        "filter": {"type": "FromWorkflow", "status": list(states or DEFAULT_FEED_STATES)},
+        "hook": {"url": url, "headers": {"x-hook-secret": secret}},
+    }
+    headers = {"X-VTEX-API-AppKey": KEY, "X-VTEX-API-AppToken": TOKEN}
+    requests.post(
+        f"{begun.vtex.url}/api/orders/hook/config", json=body, headers=headers, timeout=10
+    ).raise_for_status()
+
+
+def test_a_hook_that_is_well(web):
+    begun, door = web
+    hook(begun, f"{door.url}/hooks/vtex/teststore")
+    code, found = begun.check()
+    assert code == 0
+    assert not found["look"]
+    said = [line for line, _ in found["good"] if line.startswith(("HTTP API", "VTEX hook"))]
+    assert len(said) == 2
+    assert "to our secret alone" in said[1]
+    assert SECRET not in str(found)
+
+
+def test_a_hook_that_does_not_fit(web, monkeypatch):
+    begun, door = web
+    _, found = begun.check()
+    only(found["look"], "VTEX has no hook", "vtexorders hook configure")
+
+    monkeypatch.setenv("HOOK_SECRET", "another-secret-than-vtex-sends")
+    hook(begun, f"{door.url}/hooks/vtex/teststore", "canceled")
+    code, found = begun.check()
+    assert code == 1
+    only(found["bad"], "does not send our HOOK_SECRET", "vtexorders hook configure")
+    only(found["look"], "not FEED_STATES", "vtexorders hook configure")
+
+    monkeypatch.delenv("HOOK_SECRET")
+    _, found = begun.check()
+    only(found["look"], "no hook is received here", "vtexorders hook delete")
+
+
+def test_a_hook_whose_address_is_not_ours(web):
+    begun, _ = web
+    with pings_answered() as elsewhere:
+        hook(begun, f"{elsewhere}/other/vtex/teststore")
+        code, found = begun.check()
+        assert code == 1
+        only(found["bad"], "does not end in /hooks/vtex/teststore", "vtexorders hook configure")
+        hook(begun, f"{elsewhere}/hooks/vtex/teststore")
+        assert begun.check()[0] == 0
+    _, found = begun.check()
+    only(found["look"], "cannot be reached from here", "from outside")
+
+
+def test_the_front_door_is_closed(web, monkeypatch):
+    begun, _ = web
+    monkeypatch.delenv("HOOK_SECRET")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        monkeypatch.setenv("WEB_PORT", str(taken.getsockname()[1]))
+        _, found = begun.check()
+        only(found["look"], "nothing answers at port", "vtexorders up")
+    with pings_answered() as elsewhere:
+        monkeypatch.setenv("WEB_PORT", elsewhere.rpartition(":")[2])
+        code, found = begun.check()
+        assert code == 1
+        only(found["bad"], "another program", "WEB_PORT")
+
+
+@contextlib.contextmanager
+def pings_answered():
+    """Another program's web server."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_POST  # noqa: N815
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
 
 
 def test_short_visibility(store):

@@ -83,7 +83,7 @@ def me(why: str | None) -> str:
 @account_option
 @json_option
 def check(account: str | None, *, as_json: bool) -> None:
-    """Look at settings, VTEX, feed, Redis and ERP; say what to do. It changes nothing."""
+    """Look at settings, VTEX, feed, hook, HTTP API, Redis and ERP; say what to do. It changes nothing."""
     from workers import embedded
     from workers.check import examine
     from workers.runtime import open_erp
