@@ -20,8 +20,9 @@ install: .venv/.ready
 demo: .venv/.ready
 	.venv/bin/vtexorders demo
 
+# Three at once: most tests wait for processes. A file stays together, since its tests share what it started.
 test: .venv-dev/.ready
-	.venv-dev/bin/python -m pytest
+	.venv-dev/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 soak: .venv-dev/.ready
 	.venv-dev/bin/python -m pytest -m soak

@@ -168,7 +168,6 @@ def test_tracking_of_an_invoice_that_was_refused_is_refused_and_waits_for_one_th
     erp.waits(invoice, "ready-for-handling")
     late = erp.ask("tracking", order, tracking)
     erp.waits(late, "at VTEX yet")  # its invoice is on its way
-    erp.run.vtex.move(order, "handling")
     erp.run.vtex.move(order, "cancellation-requested")
     assert erp.end(invoice)[0] == "refused"
     for key in (waiting, late):
