@@ -28,6 +28,8 @@ EXAMPLES = "redis://host:6379/0, rediss://host:6379/0 or sentinel://host1,host2,
 _PORT, _SENTINEL_PORT = 6379, 26379
 #: The client's calls end: on a half-open connection, too. Seconds.
 _TIMEOUTS = {"socket_timeout": 10, "socket_connect_timeout": 5, "socket_keepalive": True}
+#: What providers of Redis write behind an address, and what asks for no more than is done anyway.
+_HARMLESS = ("ssl_cert_reqs=required", "ssl_cert_reqs=cert_required")
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>[0-9]{1,5}))?")
 
 
@@ -49,7 +51,8 @@ def parse(text: str) -> Address:
     if not separator or scheme not in SCHEMES:
         raise ValueError(f"must be an address such as {EXAMPLES}")
     by_sentinel, tls = SCHEMES[scheme]
-    if "?" in rest or "#" in rest:
+    rest, _, query = rest.partition("?")
+    if "#" in rest or (query and not (tls and query.lower() in _HARMLESS)):
         raise ValueError(
             "must be an address without a query (?): certificates are always verified, and REDIS_CA names whom to "
             "trust (in a password, ? # / @ are written %-encoded)"

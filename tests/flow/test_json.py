@@ -16,7 +16,8 @@ INVOICE = {
     "invoiceValue": 10000,
     "items": [{"id": "1234", "price": 10000, "quantity": 1}],
 }
-#: Arguments of each command that answers, and its exit code (None: one or the other). ORDER and FILE stand for real ones.
+#: Arguments of each command that answers, and its exit code (None: one or the other).
+#: ORDER and FILE stand for real ones.
 CALLS = {
     "status": 0,
     "order ORDER": 0,

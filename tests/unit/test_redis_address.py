@@ -30,6 +30,7 @@ PLAIN = Settings(
             "sentinel://u:p@a,b:5,c/orders/3",
             Address((("a", 26379), ("b", 5), ("c", 26379)), "orders", 3, "u", "p", tls=False),
         ),
+        ("rediss://:x@h/0?ssl_cert_reqs=CERT_REQUIRED", Address((("h", 6379),), "", 0, None, "x", tls=True)),
         ("sentinels://a/orders", Address((("a", 26379),), "orders", 0, None, None, tls=True)),
     ],
 )
@@ -43,6 +44,23 @@ def test_an_address_in_its_parts(text, address):
 def test_what_is_no_address(text):
     with pytest.raises(ValueError, match="such as redis://"):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rediss://h/0?ssl_cert_reqs=none",
+        "rediss://h/0?ssl_cert_reqs=required&ssl_check_hostname=false",
+        "redis://h/0?ssl_cert_reqs=required",  # no TLS at all
+        "redis://:pa?ss@h/0",
+        "redis://:secret@h/0?db=3",
+    ],
+)
+def test_no_query_may_weaken_tls_or_move_the_database(text):
+    with pytest.raises(ValueError, match="without a query") as refused:
+        parse(text)
+    assert "pa?" not in str(refused.value)
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("url", ["redis://u:p%40ss@h:1/2", "rediss://u:p%40ss@h:1/2"])
