@@ -13,12 +13,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 import kubernetes_validate
 import yaml
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+from workers.monitor.catalog import METRICS  # noqa: E402 - needs nothing that is installed
+
 TOOLS = Path(sys.executable).parent
 KUBERNETES = "1.32"
 #: Seconds after which a worker that was asked to stop ends by itself (workers.runtime.lease_of, workers.cli.run).
@@ -82,7 +86,7 @@ def compose(document: Object) -> Iterator[str]:
 
 def pinned(image: str) -> bool:
     """Whether an image names a version."""
-    return bool(re.search(r":[0-9]+\.[0-9]+", image))
+    return bool(re.search(r":v?[0-9]+\.[0-9]+", image))
 
 
 def kubernetes(objects: list[Object]) -> Iterator[str]:
@@ -94,6 +98,11 @@ def kubernetes(objects: list[Object]) -> Iterator[str]:
         yield from pod(workload)
         yield from around(workload, objects)
     yield from references(objects)
+    for one in objects:
+        if one["kind"] == "Service":
+            yield from service(one, workloads)
+        if one["kind"] == "ScaledObject":
+            yield from scaling(one, objects)
 
 
 def schema(one: Object) -> Iterator[str]:
@@ -138,16 +147,23 @@ def container_problems(container: Object) -> Iterator[str]:
         missing = {"cpu", "memory", "ephemeral-storage"} - set(container.get("resources", {}).get(kind, {}))
         if missing:
             yield f"no {kind} for {', '.join(sorted(missing))}"
-    yield from (
-        f"no {probe}Probe"
-        for probe in ("startup", "liveness", "readiness")
-        if f"{probe}Probe" not in container
-    )
+    yield from probe_problems(container)
     if not pinned(container["image"]):
         yield f"image {container['image']} is not pinned"
     for variable in container.get("env", []):
         if "secretKeyRef" in variable.get("valueFrom", {}):
             yield f"{variable['name']} is a secret in the environment: mount it as a file"
+
+
+def probe_problems(container: Object) -> Iterator[str]:
+    """It is asked how it is, at a port that it has."""
+    ports = {port["name"] for port in container.get("ports", [])}
+    for probe in ("startup", "liveness", "readiness"):
+        asked = container.get(f"{probe}Probe", {})
+        if not asked:
+            yield f"no {probe}Probe"
+        elif (asked.get("httpGet") or asked["tcpSocket"])["port"] not in ports:
+            yield f"{probe}Probe asks a port that it does not have"
 
 
 def around(workload: Object, objects: list[Object]) -> Iterator[str]:
@@ -184,6 +200,48 @@ def around(workload: Object, objects: list[Object]) -> Iterator[str]:
                 yield f"{name}: {policy['metadata']['name']} lets everybody in, or to every port"
             if not opened <= ports:
                 yield f"{name}: {policy['metadata']['name']} opens a port that it does not have"
+
+
+def service(one: Object, workloads: list[Object]) -> Iterator[str]:
+    """A service leads to a port of a pod."""
+    name = one["metadata"]["name"]
+    chosen = [
+        workload
+        for workload in workloads
+        if selects(
+            {"matchLabels": one["spec"]["selector"]}, workload["spec"]["template"]["metadata"]["labels"]
+        )
+    ]
+    ports = {
+        port["name"]
+        for workload in chosen
+        for container in workload["spec"]["template"]["spec"]["containers"]
+        for port in container["ports"]
+    }
+    if not {port["targetPort"] for port in one["spec"]["ports"]} <= ports:
+        yield f"Service {name}: leads to no port of a pod"
+
+
+def scaling(one: Object, objects: list[Object]) -> Iterator[str]:
+    """A scaler reads metrics that exist, where they are told, and computes with all of them."""
+    name, spec = one["metadata"]["name"], one["spec"]
+    services = {
+        f"{it['metadata']['name']}.{it['metadata']['namespace']}.svc:{port['port']}"
+        for it in objects
+        if it["kind"] == "Service"
+        for port in it["spec"]["ports"]
+    }
+    for trigger in spec["triggers"]:
+        about = trigger["metadata"]
+        series = re.fullmatch(r"([a-z_]+)(?:\{([a-z_]+)=\"[^\"]*\"\})?", about["valueLocation"])
+        metric = METRICS.get(series[1]) if series else None
+        if not series or not metric or set(filter(None, [series[2]])) != set(metric.labels):
+            yield f"ScaledObject {name}: there is no single number {about['valueLocation']}"
+        if urlsplit(about["url"]).netloc not in services:
+            yield f"ScaledObject {name}: nobody answers at {about['url']}"
+    formula = set(re.findall(r"[a-z_]+", spec["advanced"]["scalingModifiers"]["formula"]))
+    if formula != {trigger["name"] for trigger in spec["triggers"]}:
+        yield f"ScaledObject {name}: the formula and the triggers speak of different things"
 
 
 def selects(selector: Object, labels: Object) -> bool:

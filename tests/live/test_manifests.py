@@ -92,7 +92,8 @@ def test_pods_become_ready_work_and_end(pods, wait_until):
     for metric in (  # what deploy/kubernetes/overlays/production/scaling.yaml scales on
         'vtexorders_queue_messages{queue="orders"}',
         "vtexorders_in_flight_messages ",
-        'vtexorders_oldest_order_seconds{account="teststore"}',
+        "vtexorders_oldest_work_seconds ",
+        "vtexorders_open_commands ",
     ):
         assert f"\n{metric}" in text
     assert get(running.probes["flower"]["liveness"].replace("/healthcheck", "/"))[0] == 401

@@ -138,6 +138,16 @@ READ = _all(
     ),
     Metric("vtexorders_commands", "gauge", "Commands of the ERP by state", ("account", "state")),
     Metric(
+        "vtexorders_oldest_work_seconds",
+        "gauge",
+        "Age of the oldest order of all stores that is open or parked: for what changes the number of workers",
+    ),
+    Metric(
+        "vtexorders_open_commands",
+        "gauge",
+        "Commands of all stores that wait or are in progress: for the same",
+    ),
+    Metric(
         "vtexorders_uncommitted_events", "gauge", "Events that may be committed and are not", ("account",)
     ),
     Metric("vtexorders_feed_configured", "gauge", "Whether VTEX has a feed for our key (1/0)", ("account",)),

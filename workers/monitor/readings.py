@@ -69,6 +69,7 @@ def read(client: redis.Redis, ledgers: Iterable[Ledger], settings: Settings) -> 
         _broker(reading, client)
         for ledger in ledgers:
             _account(reading, ledger, settings)
+        _of_all(reading)
     except redis.RedisError as error:
         log.warning("redis_unavailable", error=f"{type(error).__name__}: {error}")
         gone = Reading()
@@ -139,6 +140,15 @@ def _account(reading: Reading, ledger: Ledger, settings: Settings) -> None:
     reading.put("vtexorders_cool_down_seconds", ledger.cooling(), name)
     _remembered(reading, ledger, settings.feed_poll)
     reading.counted[name] = meter.totals(ledger)
+
+
+def _of_all(reading: Reading) -> None:
+    """What a scaler asks for, which can name neither stores nor sums."""
+    ages = reading.values.get("vtexorders_oldest_order_seconds", {}).values()
+    reading.put("vtexorders_oldest_work_seconds", max(ages, default=0.0))
+    reading.put(
+        "vtexorders_open_commands", sum(reading.matching("vtexorders_commands", state="open").values())
+    )
 
 
 def _remembered(reading: Reading, ledger: Ledger, feed_poll: float) -> None:
