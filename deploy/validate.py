@@ -79,6 +79,10 @@ def compose(document: Object) -> Iterator[str]:
         for port in service.get("ports", []):
             if not port.startswith("127.0.0.1:"):
                 yield f"{name}: port {port} is open to other machines"
+        for volume in service.get("volumes", []):
+            source = volume.partition(":")[0]
+            if not ((HERE / source).is_file() if source.startswith(".") else source in document["volumes"]):
+                yield f"{name}: there is no {source} to mount"
         for secret in service.get("secrets", []):
             if secret not in document["secrets"]:
                 yield f"{name}: secret {secret} is not defined"
