@@ -1,11 +1,16 @@
 """Workers come and go while orders flow: the pace follows, nothing is lost, nothing stays stuck."""
 
+import contextlib
 import json
 import signal
 import time
 
 import pytest
+import redis
 
+from workers import heartbeat
+
+from .conftest import _wait_until
 from .system import LONG, System
 
 ORDERS = 5000
@@ -30,7 +35,8 @@ class Fleet:
 
     def pace(self):
         """Orders a second that this fleet puts into handling, once all of its workers take part."""
-        self.system.wait(lambda: len(self.system.workers()) == len(self.running), "all of the workers")
+        pids = {worker.pid for worker in self.running}
+        _wait_until(lambda: pids <= living(self.system.settings["REDIS_URL"]), "all of the workers")
         before = self.system.audit()["start_handling_effects"]
         time.sleep(SECONDS)
         done = self.system.audit()["start_handling_effects"] - before
@@ -51,7 +57,7 @@ class Fleet:
 
 @pytest.mark.soak
 @pytest.mark.promise("P4")
-def test_workers_come_and_go_while_orders_flow(tmp_path, embedded, wait_until):
+def test_workers_come_and_go_while_orders_flow(tmp_path, embedded):
     with System(
         tmp_path / "store", orders=ORDERS, faults=FAULTS, latency=0.2, visibility_timeout=30.0
     ) as system:
@@ -60,7 +66,6 @@ def test_workers_come_and_go_while_orders_flow(tmp_path, embedded, wait_until):
             "WORKER_CONCURRENCY": THREADS,
             "VTEX_REQUESTS_PER_MINUTE": "60000",
         }
-        system.wait, system.workers = wait_until, lambda: living(embedded.url)
         fleet, paces = Fleet(system), {}
         fleet.grow(1)
         beat = system.start("beat")
@@ -81,19 +86,16 @@ def test_workers_come_and_go_while_orders_flow(tmp_path, embedded, wait_until):
         assert paces["1"] < paces["2"] < paces["4"]
         assert paces["4"] > paces["2 after SIGTERM of two"] > paces["1"]
         # what the killed ones held is given back by the broker, and found done
-        wait_until(lambda: stuck(system.json("status")) == 0, lambda: str(system.json("status")), LONG)
+        _wait_until(lambda: stuck(system.json("status")) == 0, lambda: str(system.json("status")), LONG)
         while fleet.running:
             fleet.leave()
         assert system.stop(beat) == 0
 
 
 def living(url):
-    import redis
-
-    from workers import heartbeat
-
-    with redis.Redis.from_url(url, decode_responses=True) as client:
-        return heartbeat.living(client)
+    """The process ids of the workers that beat."""
+    with contextlib.closing(redis.Redis.from_url(url, decode_responses=True)) as client:
+        return {about["pid"] for about in heartbeat.living(client).values()}
 
 
 def stuck(status):
