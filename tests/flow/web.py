@@ -9,10 +9,9 @@ import threading
 from types import SimpleNamespace
 
 import requests
-from aiohttp import web
 
 from workers.web.office import Office
-from workers.web.serve import runner_of
+from workers.web.serve import listen, runner_of
 
 ALL, LOOKS, SENDS, OTHERS = (
     "all-may-be-done-00",
@@ -33,10 +32,11 @@ def front_door(settings, client=None):
         running.loop, running.stop = asyncio.get_running_loop(), asyncio.Event()
         runner = runner_of(Office(settings, client))
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        running.port = runner.addresses[0][1]
+        server = await listen(runner, "127.0.0.1", 0)
+        running.port = server.sockets[0].getsockname()[1]
         started.set()
         await running.stop.wait()
+        server.close()
         await runner.cleanup()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), name="front door")

@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from workers import telemetry
 from workers.web import body, commands, orders, page
@@ -26,7 +26,7 @@ log = telemetry.get(__name__)
 
 OPERATIONS: tuple[Operation, ...] = (*commands.OPERATIONS, *orders.OPERATIONS)
 #: Nothing that is answered here is to be kept, guessed at, or shown inside of another page.
-_HEADERS = {
+HEADERS = {
     "Cache-Control": "no-store",
     "Server": "vtexorders",
     "X-Content-Type-Options": "nosniff",
@@ -56,20 +56,31 @@ def make(office: Office) -> web.Application:
         await clerk.close()
         await asyncio.to_thread(office.close)
 
-    app.router.add_get("/", home)
-    app.router.add_get("/openapi.json", openapi)
-    app.router.add_get("/health", health)
-    app.router.add_post(PATH, Hook(office).receive)
+    app.router.add_get("/", home, expect_handler=_expected)
+    app.router.add_get("/openapi.json", openapi, expect_handler=_expected)
+    app.router.add_get("/health", health, expect_handler=_expected)
+    app.router.add_post(PATH, Hook(office).receive, expect_handler=_expected)
     for one in OPERATIONS:
         # without the HEAD that aiohttp adds to a GET: it is not described
-        app.router.add_route(one.method, one.path, partial(guard.admit, one))
+        app.router.add_route(one.method, one.path, partial(guard.admit, one), expect_handler=_expected)
     app.on_response_prepare.append(_set_headers)
     app.on_cleanup.append(close)
     return app
 
 
+async def _expected(request: web.Request) -> web.StreamResponse | None:
+    """Whoever asks whether to send the body may send it; HTTP/1.0 knows no such question."""
+    if request.version < HttpVersion11:
+        return None
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        return Problem(417, "only Expect: 100-continue is known here").response()
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # the answer itself has not begun
+    return None
+
+
 async def _set_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)
+    response.headers.update(HEADERS)
 
 
 @web.middleware

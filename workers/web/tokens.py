@@ -62,7 +62,7 @@ def parse(text: str) -> tuple[Token, ...]:
 
 def digest_of(token: str) -> bytes:
     """What a token is compared by: of one length, whatever is presented."""
-    return hashlib.sha256(token.encode()).digest()
+    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()
 
 
 def find(tokens: tuple[Token, ...], presented: str) -> Token | None:
