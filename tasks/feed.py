@@ -10,7 +10,7 @@ from typing import Any
 from tasks.base import Tick
 from workers import errors, runtime, telemetry
 from workers.app import app
-from workers.dispatch import enqueue
+from workers.dispatch import enqueue_all
 from workers.feed_watch import gone, remember
 from workers.runtime import IO_THREADS, Link, Runtime
 from workers.vtex.client import LARGEST_LOT, FeedNotConfigured
@@ -93,9 +93,10 @@ def _sum_up(reads: list[Future[int]]) -> int:
 def fan_out(link: Link, events: list[Event]) -> None:
     """Record the events; what is new starts its chain."""
     verdicts = link.ledger.observe(events)
-    for event, verdict in zip(events, verdicts, strict=True):
-        if verdict in ("new", "again"):
-            enqueue(link.account.name, event.order_id)
+    fresh = [
+        event.order_id for event, verdict in zip(events, verdicts, strict=True) if verdict in ("new", "again")
+    ]
+    enqueue_all(link.account.name, fresh)
 
 
 def _set_aside(link: Link, items: Iterable[dict[str, Any]]) -> None:

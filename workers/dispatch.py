@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+import redis
 from celery import chain
+from kombu.exceptions import KombuError
 
 from workers.app import app
 from workers.ledger import DOWNLOAD, START_HANDLING, Ledger
@@ -23,6 +29,62 @@ def enqueue(account: str, order_id: str, step: str = DOWNLOAD, *, trial: str = "
     if trial:
         steps[0].kwargs["trial"] = trial
     chain(*steps, app=app).apply_async()
+
+
+def enqueue_all(account: str, order_ids: Sequence[str]) -> None:
+    """The whole chain for each of many orders, sent together, with a fifth of the work of :func:`enqueue`.
+
+    To build each message through the canvas and to send it alone costs as much as an order's two calls to VTEX
+    do. Here what the canvas publishes is written down directly, and goes to Redis in one piece.
+    """
+    if len(order_ids) > 1:
+        try:
+            _publish(account, order_ids)
+        except (redis.RedisError, KombuError):
+            pass  # a connection that Redis has closed: what is sent alone is sent again
+        else:
+            return
+    for order_id in order_ids:
+        enqueue(account, order_id)
+
+
+def _publish(account: str, order_ids: Sequence[str]) -> None:
+    queue = app.amqp.router.route({}, CHAIN[DOWNLOAD])["queue"].name
+    with app.producer_or_acquire() as producer, producer.batch():
+        for order_id in order_ids:
+            message = message_of(account, order_id)
+            producer.publish(
+                message.body,
+                exchange="",
+                routing_key=queue,
+                serializer=app.conf.task_serializer,
+                headers=message.headers,
+                **message.properties,
+            )
+
+
+def message_of(account: str, order_id: str) -> Any:
+    """What the canvas publishes for the whole chain of one order."""
+    kwargs = {"account": account, "order_id": order_id}
+    following: dict[str, Any] = {
+        "task": CHAIN[START_HANDLING],
+        "args": [],
+        "kwargs": kwargs,
+        "options": {"task_id": str(uuid4()), "reply_to": app.thread_oid},
+        "subtask_type": None,
+        "immutable": True,
+    }
+    return app.amqp.create_task_message(
+        str(uuid4()),
+        CHAIN[DOWNLOAD],
+        (),
+        kwargs,
+        chain=[following],
+        reply_to=app.thread_oid,
+        ignore_result=True,
+        argsrepr="()",
+        kwargsrepr=repr(kwargs),  # Celery's own way to this text costs as much as all else here
+    )
 
 
 def go_on(ledger: Ledger, scope: str, by: str = "") -> bool:

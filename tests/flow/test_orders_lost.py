@@ -90,15 +90,14 @@ def loses(monkeypatch):
     def begin(number):
         from tasks import feed
 
-        enqueue, lost = feed.enqueue, []
+        enqueue_all, lost = feed.enqueue_all, []
 
-        def enqueue_some(account, order_id, *step):
-            if len(lost) < number:
-                lost.append(order_id)
-            else:
-                enqueue(account, order_id, *step)
+        def enqueue_some(account, order_ids):
+            few = order_ids[: number - len(lost)]
+            lost.extend(few)
+            enqueue_all(account, order_ids[len(few) :])
 
-        monkeypatch.setattr(feed, "enqueue", enqueue_some)
+        monkeypatch.setattr(feed, "enqueue_all", enqueue_some)
         return lost
 
     return begin

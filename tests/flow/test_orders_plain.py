@@ -200,13 +200,12 @@ def test_feed_items_that_cannot_be_used_are_kept_and_committed(flow, monkeypatch
 def test_a_message_that_comes_twice_has_one_effect(flow, monkeypatch):
     from tasks import feed
 
-    enqueue = feed.enqueue
+    enqueue_all = feed.enqueue_all
 
-    def twice(*args):
-        enqueue(*args)
-        enqueue(*args)
+    def twice(account, order_ids):
+        enqueue_all(account, [*order_ids, *order_ids])
 
-    monkeypatch.setattr(feed, "enqueue", twice)
+    monkeypatch.setattr(feed, "enqueue_all", twice)
     store = flow(orders=20, latency=0.02)
     audit = store.settled(events=20)
     store.idle()
