@@ -119,6 +119,14 @@ class SqlSink:
     def __init__(self, database: sql_engine.PostgreSQL | sql_engine.SQLite) -> None:
         self._database = database
         self._preparing = threading.Lock()
+        # Named, so that another unique index of the ERP cannot swallow an order without a word.
+        insert = database.insert(ORDERS).on_conflict_do_nothing(index_elements=ORDERS.primary_key)
+        given: dict[str, Any] = {
+            name: sa.bindparam(name) for name in ("account", "order_id", "status", "document")
+        }
+        insert = insert.values(**given, received_at=database.now, updated_at=database.now)
+        #: Written out once: to compose it again for each order costs several times its execution.
+        self._insert = insert.compile(dialect=database.engine.dialect)
 
     def __repr__(self) -> str:
         return f"<SqlSink: {self._database.name}>"
@@ -238,17 +246,15 @@ class SqlSink:
         return True
 
     def _insert_order(self, connection: sa.Connection, delivery: sink.Delivery) -> bool:
-        insert = self._database.insert(ORDERS).values(
-            account=delivery.account,
-            order_id=delivery.order_id,
-            status=_status(delivery),
-            document=delivery.document,
-            received_at=self._database.now,
-            updated_at=self._database.now,
-        )
-        # Named, so that another unique index of the ERP cannot swallow an order without a word.
-        insert = insert.on_conflict_do_nothing(index_elements=ORDERS.primary_key)
-        return connection.execute(insert).rowcount > 0
+        values = {
+            "account": delivery.account,
+            "order_id": delivery.order_id,
+            "status": _status(delivery),
+            "document": delivery.document,
+        }
+        places = self._insert.positiontup
+        given = values if places is None else tuple(values[name] for name in places)
+        return connection.exec_driver_sql(str(self._insert), given).rowcount > 0
 
     def _insert_event(self, connection: sa.Connection, delivery: sink.Delivery) -> None:
         insert = self._database.insert(EVENTS).values(

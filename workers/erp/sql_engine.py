@@ -169,7 +169,7 @@ class SQLite:
         self._opened: tuple[int, int] | None = None
         self.name = f"SQLite file {self._path.name}"
         self.prepared = False
-        self.engine = self.single = sa.create_engine(
+        self.engine = sa.create_engine(
             url,
             connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
             hide_parameters=True,
@@ -177,6 +177,8 @@ class SQLite:
             pool_size=1,
             poolclass=QueuePool,
         )
+        #: For a transaction of one statement, which SQLite makes one by itself.
+        self.single = self.engine.execution_options(single=True)
         event.listen(self.engine, "do_connect", self._make_private)
         event.listen(self.engine, "connect", self._make_durable)
         event.listen(self.engine, "begin", _take_write_lock)
@@ -214,7 +216,8 @@ class SQLite:
 
 def _take_write_lock(connection: sa.Connection) -> None:
     # At once: a transaction that reads first and writes then can fail half-way.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if not connection.get_execution_options().get("single"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 _LOG = "WAL"
