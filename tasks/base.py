@@ -150,8 +150,12 @@ class Step(Task):  # type: ignore[misc]
                 log.warning("redis_unavailable", error=type(error).__name__)
 
     def _work(self, link: Link, order_id: str, trial: str = "") -> None:
-        # one token an execution: two copies of a message must not share a claim
-        claim = link.ledger.claim(order_id, self.step, runtime.current().token(), trial)
+        # claimed by the step before, if that one ran in this thread
+        claim = handover.take(self.request.id)
+        if not isinstance(claim, Claim | Refusal):
+            # one token an execution: two copies of a message must not share a claim
+            token = runtime.current().token()
+            claim = link.ledger.claim(order_id, self.step, token, trial, link.limiter.pace)
         if isinstance(claim, Refusal):
             # "elsewhere": this step is done already, the next one may be waiting
             if claim.why != "elsewhere":
@@ -161,6 +165,7 @@ class Step(Task):  # type: ignore[misc]
         try:
             self._claimed(link, claim, trial)
         finally:
+            link.limiter.hold(None)
             if claim.crashes:
                 self._next_alone(link)
 
@@ -171,6 +176,7 @@ class Step(Task):  # type: ignore[misc]
             )
             return
         try:
+            link.limiter.hold(claim.slot)
             to = self.run(Work(link, claim))
         except ClaimLost:
             self._stop_chain()
@@ -190,18 +196,44 @@ class Step(Task):  # type: ignore[misc]
                 enqueue(link.account.name, *following)
 
     def _go(self, link: Link, claim: Claim, to: To) -> None:
-        where = link.ledger.advance(claim, to.where, to.code, to.detail, **to.fields)
+        where = self._go_on_here(link, claim, to)
+        if not where:
+            where = link.ledger.advance(claim, to.where, to.code, to.detail, **to.fields)
         self._count(link, to.code)
         if to.code == "handled":
             link.meter.observe("vtexorders_order_handling_seconds", claim.age)
         log.info(to.code, detail=to.detail or None, attempt=claim.attempts, now=where)
-        if where == START_HANDLING and self.request.chain:
-            self._keep_here()
-            return  # else Celery publishes the next step of the chain
+        if where == START_HANDLING and (self.request.chain or self.request.get("here")):
+            return  # it runs here, or Celery publishes the next step of the chain
         self._stop_chain()
         step = DOWNLOAD if where == "again" else where
         if step in CHAIN:
             enqueue(link.account.name, claim.order_id, step)
+
+    def _go_on_here(self, link: Link, claim: Claim, to: To) -> str:
+        """Move the order on, and have its next step run in this thread, if both may be; "" if not."""
+        worker, request = handover.current(), self.request
+        if to.where != START_HANDLING or not request.chain or claim.crashes or not worker:
+            return ""
+        process = runtime.current()
+        if process.stopping.is_set() or not worker.takes(request.chain):
+            return ""
+        where, following = link.ledger.pass_on(
+            claim, process.token(), link.limiter.pace, to.code, to.detail, **to.fields
+        )
+        if following:
+            request.here, request.chain = (
+                partial(self._next_here, link, worker, request.chain, following),
+                None,
+            )
+        return where
+
+    def _next_here(
+        self, link: Link, worker: handover.Handover, chain: list[Any], following: Claim | Refusal
+    ) -> None:
+        if not worker.run(chain, self.request, following) and isinstance(following, Claim):
+            # it was revoked; its order stays due in the ledger, as that of any message that gets lost
+            link.ledger.defer(following, 0, "revoked", park=False, counts=False)
 
     def _failed(self, link: Link, claim: Claim, error: Exception, trial: str) -> None:
         error = as_ours(error)
@@ -243,16 +275,10 @@ class Step(Task):  # type: ignore[misc]
     def _count(self, link: Link, outcome: str) -> None:
         link.meter.count("vtexorders_order_steps_total", self.step, outcome)
 
-    def _keep_here(self) -> None:
-        """The next step of the chain is not published, but runs in this thread, if that may be."""
-        worker, request = handover.current(), self.request
-        if worker and not runtime.current().stopping.is_set() and worker.takes(request.chain):
-            request.here, request.chain = partial(worker.run, request.chain), None
-
     def on_success(self, _returned: Any, _task_id: str, _args: Any, _kwargs: Any) -> None:
         """Celery calls it when this step has ended well, and before its message is acknowledged."""
-        if following := getattr(self.request, "here", None):
-            following(self.request)
+        if following := self.request.get("here"):
+            following()
 
     def _stop_chain(self) -> None:
         """The next step of the canvas chain is not published."""

@@ -11,7 +11,7 @@ knows which step is done, and the sweeper brings back the other one.
 
 from __future__ import annotations
 
-from contextlib import suppress
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +41,15 @@ class Handover:
         ours = following["task"] in self._app.tasks and not following.get("args")
         return ours and self._queue(following["task"]) in self._app.amqp.queues.consume_from
 
-    def run(self, chain: list[dict[str, Any]], before: Context) -> None:
-        """Run the next step of ``chain``, which follows the task of the request ``before``, to its end."""
+    def run(self, chain: list[dict[str, Any]], before: Context, given: object) -> bool:
+        """Run the next step of ``chain``, which follows the task of the request ``before``, to its end.
+
+        Its task finds what it is ``given`` by :func:`take`. False: it was revoked and did not run.
+        """
         *rest, following = chain
         task = self._app.tasks[following["task"]]
         request = self._request(task, following, rest, before)
+        _thread.given = (request.id, given)
         task_reserved(request)
         request.send_event(
             "task-received",
@@ -58,9 +62,13 @@ class Handover:
             eta=None,
             expires=None,
         )
-        # a revoked one is announced; its order stays due in the ledger, as that of any message that gets lost
-        with suppress(TaskRevokedError):
+        try:
             request.execute_using_pool(_ThisThread)
+        except TaskRevokedError:  # which Celery has announced
+            return False
+        finally:
+            _thread.given = None
+        return True
 
     def _queue(self, name: str) -> str:
         return str(self._app.amqp.router.route({}, name)["queue"].name)
@@ -112,6 +120,15 @@ _current: Handover | None = None
 def current() -> Handover | None:
     """The worker process's own; None in a process that is no worker."""
     return _current
+
+
+_thread = threading.local()
+
+
+def take(task_id: str) -> object:
+    """What the task with that id was given by the one before it, which ran in this thread; else None."""
+    for_whom, given = getattr(_thread, "given", None) or ("", None)
+    return given if for_whom == task_id else None
 
 
 class _ThisThread:

@@ -57,6 +57,7 @@ class Claim:
     says: str = ""  # the state that the event of that instant told of
     heard: float = 0.0  # seconds since we got it
     occurrence: str = ""  # which request for cancellation the ERP was last told of
+    slot: tuple[bool, float] | None = None  # what :meth:`Ledger.move_pace` returns, for the first call
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,19 @@ class Refusal:
     """Why a step was not claimed: paused, gone, newer, finished, elsewhere, busy, early, locked or alone."""
 
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """An account's pace: seconds between two calls, how many may come at once.
+
+    ``longest`` is the wait that is worth holding a worker for, ``farthest`` when to come back at the latest (seconds).
+    """
+
+    interval: float
+    burst: int
+    longest: float
+    farthest: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,33 +197,16 @@ class Ledger:
 
     # --- steps --------------------------------------------------------------------------------------------
 
-    def claim(self, order_id: str, step: str, token: str, trial: str = "") -> Claim | Refusal:
+    def claim(
+        self, order_id: str, step: str, token: str, trial: str = "", pace: Pace | None = None
+    ) -> Claim | Refusal:
         """Take a step; a repeat with the same token gets the same claim.
 
         In a pause nothing is taken, and the step is due as soon as the sweeper may go on; ``trial`` names a paused
-        scope with which it is tried nevertheless.
+        scope with which it is tried nevertheless. ``pace``: the slot of the step's first call is reserved, too.
         """
-        answer = self.move("claim", order_id, step, token, self.lease, trial)
-        if answer[0] != "claimed":
-            return Refusal(answer[0])
-        _, attempts, crashes, age, erp, told, at, news, again, forgotten, says, heard, occurrence = answer
-        return Claim(
-            order_id,
-            step,
-            token,
-            int(attempts),
-            int(crashes),
-            float(age),
-            erp,
-            told,
-            at,
-            news,
-            bool(again),
-            bool(forgotten),
-            says,
-            float(heard),
-            occurrence,
-        )
+        answer = self.move("claim", order_id, step, token, self.lease, trial, *_pace(pace))
+        return _claimed(order_id, step, token, answer)
 
     def delivering(self, claim: Claim) -> bool:
         """Written before the ERP is called. False: the claim was lost, so the call must not be made."""
@@ -221,20 +218,39 @@ class Ledger:
 
     def advance(self, claim: Claim, to: str, code: str, detail: str = "", **fields: str) -> str:
         """The step had its effect. Returns where the order is now, or ``again`` (news came) or ``lost``."""
-        pairs = [part for name, value in fields.items() for part in (name, value)]
-        return str(
-            self.move(
-                "advance",
-                claim.order_id,
-                claim.token,
-                to,
-                code,
-                line(detail),
-                self.patience,
-                self.tombstone,
-                *pairs,
-            )
+        return str(self._advance(claim, to, code, detail, fields)[0])
+
+    def pass_on(
+        self, claim: Claim, token: str, pace: Pace, code: str, detail: str = "", **fields: str
+    ) -> tuple[str, Claim | Refusal | None]:
+        """The download had its effect, and the caller goes on with start-handling at once, if it may.
+
+        As :meth:`advance` and then :meth:`claim` with ``token``, in one move. The second answer is None if the
+        order is not at start-handling.
+        """
+        where, *answer = self._advance(
+            claim, START_HANDLING, code, detail, fields, token, self.lease, *_pace(pace)
         )
+        return where, _claimed(claim.order_id, where, token, answer[0]) if answer else None
+
+    def _advance(
+        self, claim: Claim, to: str, code: str, detail: str, fields: dict[str, str], *then: object
+    ) -> list[Any]:
+        pairs = [part for pair in fields.items() for part in pair]
+        moved = self.move(
+            "advance",
+            claim.order_id,
+            claim.token,
+            to,
+            code,
+            line(detail),
+            self.patience,
+            self.tombstone,
+            len(fields),
+            *pairs,
+            *then,
+        )
+        return cast("list[Any]", moved)
 
     def defer(self, claim: Claim, delay: float, why: str, *, park: bool, counts: bool = True) -> bool:
         """Try the step again after ``delay`` seconds: by a message of the caller's, or (park) by the sweeper."""
@@ -371,9 +387,9 @@ class Ledger:
 
     # --- the pace of the account's calls --------------------------------------------------------------------
 
-    def move_pace(self, interval: float, burst: int, longest: float, farthest: float) -> tuple[bool, float]:
+    def move_pace(self, pace: Pace) -> tuple[bool, float]:
         """Reserve the next call's slot: (reserved, seconds to wait); those that must come back come in turn."""
-        reserved, wait = self.move("pace", interval, burst, longest, farthest)
+        reserved, wait = self.move("pace", *_pace(pace))
         return bool(reserved), float(wait)
 
     def move_cool(self, asked: float | None, default: float, longest: float) -> float:
@@ -534,6 +550,35 @@ class Ledger:
     def key(self, name: str) -> str:
         """The Redis key of that name, for this account."""
         return self._prefix + name
+
+
+def _pace(pace: Pace | None) -> tuple[float, ...]:
+    return (pace.interval, pace.burst, pace.longest, pace.farthest) if pace else ()
+
+
+def _claimed(order_id: str, step: str, token: str, answer: list[Any]) -> Claim | Refusal:
+    """What the scripts' ``claim_step`` answered."""
+    if answer[0] != "claimed":
+        return Refusal(answer[0])
+    _, attempts, crashes, age, erp, told, at, news, again, forgotten, says, heard, occurrence, slot = answer
+    return Claim(
+        order_id,
+        step,
+        token,
+        int(attempts),
+        int(crashes),
+        float(age),
+        erp,
+        told,
+        at,
+        news,
+        bool(again),
+        bool(forgotten),
+        says,
+        float(heard),
+        occurrence,
+        (bool(slot[0]), float(slot[1])) if slot else None,
+    )
 
 
 def _meaning(state: str | None) -> str:

@@ -7,13 +7,14 @@ back as :class:`RateLimited`, so that the worker does something else meanwhile.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 
 import redis
 
 from workers.errors import RateLimited
-from workers.ledger import Ledger
+from workers.ledger import Ledger, Pace
 
 log = logging.getLogger(__name__)
 
@@ -43,24 +44,33 @@ class Limiter:
         observe: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self._ledger = ledger
-        self._interval = 60.0 / per_minute
-        self._burst = burst if burst is not None else max(1, per_minute // 60)
+        most = burst if burst is not None else max(1, per_minute // 60)
+        #: For those who reserve a slot together with something else.
+        self.pace = Pace(60.0 / per_minute, most, WORTH_WAITING, FARTHEST_TURN)
+        self._held = threading.local()
         self._sleep = sleep
         self._observe = observe
+
+    def hold(self, slot: tuple[bool, float] | None) -> None:
+        """The next call of this thread has that slot (see :meth:`Ledger.move_pace`); None takes it back."""
+        self._held.slot = slot and (*slot, time.monotonic())
 
     def wait(self) -> None:
         """Return when a call may be made; raise :class:`RateLimited` when that is not soon.
 
         When Redis cannot be asked, the call is made after a moderate wait: slower, and nothing is lost.
         """
+        held, self._held.slot = getattr(self._held, "slot", None), None
         try:
-            reserved, wait = self._ledger.move_pace(self._interval, self._burst, WORTH_WAITING, FARTHEST_TURN)
+            reserved, wait = held[:2] if held else self._ledger.move_pace(self.pace)
         except redis.RedisError:
-            self._sleep(max(WORTH_WAITING, self._interval))
+            self._sleep(max(WORTH_WAITING, self.pace.interval))
             return
         self._observe(wait)
         if not reserved:
             raise RateLimited(f"the account's pace asks to wait {wait:.1f} s", after=wait)
+        if held:
+            wait -= time.monotonic() - held[2]
         if wait > 0:
             self._sleep(wait)
 

@@ -185,3 +185,73 @@ local function line_up(id, order, place)
   redis.call('ZADD', commands_key(order), place, id)
   redis.call('PERSIST', commands_key(order))
 end
+
+-- The pace of a whole account (GCRA): reserve the next slot, unless it is too far away. `pace` is {seconds between two
+-- calls, burst (calls), the longest wait that is worth holding a worker for, the longest time after which to come back}.
+-- Returns {1, wait} reserved: call after that many seconds; {0, wait} not reserved: come back then.
+local function reserve(pace)
+  local interval, burst, longest, farthest = tonumber(pace[1]), tonumber(pace[2]), tonumber(pace[3]), tonumber(pace[4])
+  local cool = tonumber(redis.call('HGET', P .. 'cool', 'until') or 0)
+  if cool > now then return {0, seconds(cool - now)} end
+  local slot = math.max(tonumber(redis.call('GET', P .. 'pace') or 0), now - (burst - 1) * interval)
+  local wait = slot - now
+  if wait > longest then
+    -- Who must come back comes in turn and not all at once. A little closer than the slots are, as each adds its jitter.
+    local turn = math.max(tonumber(redis.call('GET', P .. 'turn') or 0) + 0.8 * interval, slot)
+    if turn - now > farthest then turn = slot end
+    redis.call('SET', P .. 'turn', string.format('%.6f', turn), 'PX', math.ceil((turn - now) * 1000) + 1000)
+    return {0, seconds(turn - now)}
+  end
+  redis.call('SET', P .. 'pace', string.format('%.6f', slot + interval), 'PX', math.ceil((math.max(wait, 0) + interval) * 1000) + 1000)
+  return {1, seconds(math.max(wait, 0))}
+end
+
+-- One task takes one step of one order; `trial` is a paused scope that is tried nevertheless, `pace` as above or nil.
+-- What it returns: see claim.lua.
+local function claim_step(id, step, token, lease, trial, pace)
+  local key = order_key(id)
+
+  local function paused(scope) return scope ~= trial and redis.call('EXISTS', P .. 'paused:' .. scope) == 1 end
+  if paused('vtex') or (step == 'download' and paused('erp')) then
+    redis.call('ZADD', DUE, 'XX', 0, id)
+    return {'paused'}
+  end
+
+  local rec = read(key, 'v', 'state', 'step', 'claim', 'until', 'after', 'born', 'erp', 'told', 'at', 'news', 'redeliver', 'forgotten', 'attempts',
+    'says', 'heard', 'occurrence')
+
+  if not rec.state then return {'gone'} end
+  if newer(rec) then return {'newer'} end
+  if rec.state ~= 'open' and rec.state ~= 'parked' then return {'finished'} end
+  if rec.step ~= step then return {'elsewhere'} end
+
+  local attempts, crashes, perhaps = tonumber(rec.attempts or 0), crashes_of(key)
+  if rec.claim ~= token then
+    if rec.claim and tonumber(rec['until']) > now then return {'busy'} end
+    if tonumber(rec.after or 0) > now + 0.25 then return {'early'} end
+    if rec.claim then
+      ran_out(key, step, rec.claim)
+      release_alone(rec.claim)
+      redis.call('HDEL', key, 'claim', 'until')
+      crashes, perhaps = crashes_of(key)
+    end
+    if crashes + perhaps >= ALONE_FROM and not take_alone(token, lease) then
+      redis.call('ZADD', QUEUE_ALONE, 'NX', seconds(now), id)
+      redis.call('ZADD', DUE, seconds(now + lease), id)
+      return {'alone'}
+    end
+    if step == 'start-handling' and not take_order(id, token, lease) then -- a command writes to it just now
+      release_alone(token)
+      redis.call('ZADD', DUE, seconds(now + 2), id)
+      return {'locked'}
+    end
+    attempts = redis.call('HINCRBY', key, 'attempts', 1) -- counted before the work
+  end
+  redis.call('HSET', key, 'claim', token, 'until', seconds(now + lease))
+  redis.call('HDEL', key, 'after')
+  redis.call('ZADD', DUE, seconds(now + lease), id)
+  move_state(key, rec.state, 'open')
+  return {'claimed', attempts, crashes, seconds(now - tonumber(rec.born)), rec.erp or '', rec.told or '', rec.at or '', rec.news or '',
+    rec.redeliver and 1 or 0, rec.forgotten and 1 or 0, rec.says or '', seconds(now - tonumber(rec.heard or now)), rec.occurrence or '',
+    pace and reserve(pace) or {}}
+end
