@@ -8,8 +8,13 @@ import secrets
 import signal
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import redis
+import requests
+
+from workers.embedded import Embedded
 
 from .system import ROOT, System, free_port
 
@@ -42,6 +47,30 @@ class Door:
                 return error.code, json.load(error)
         except OSError:
             return 0, None
+
+    def at_once(self, key, count):
+        """The answers to so many cancellations and to one event, all sent at the same time."""
+        with ThreadPoolExecutor(count + 1) as senders:
+            answers = [senders.submit(self._cancel, f"{key}-{number}") for number in range(count)]
+            answers.append(senders.submit(self._event, key))
+            return [answer.result() for answer in answers]
+
+    def _cancel(self, key):
+        sent = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": key}
+        return self._post(f"/v1/orders/{key}/cancellation", {"reason": "sem estoque"}, sent)
+
+    def _event(self, order):
+        event = {
+            "OrderId": order,
+            "State": "ready-for-handling",
+            "LastChange": "2026-01-01T10:00:00.1234567Z",
+        }
+        return self._post("/hooks/vtex/teststore", event, {"X-Hook-Secret": SECRET})
+
+    def _post(self, path, body, headers):
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.post(self.url + path, json=body, headers=headers, timeout=30)
 
     def open(self, wait_until):
         wait_until(lambda: self.ask("GET", "/health")[0] == 200, "the front door")
@@ -86,6 +115,56 @@ def kill_web(system, up, wait_until):
     pids = system.started(up, "web")
     os.kill(pids[-1], signal.SIGKILL)
     wait_until(lambda: len(system.started(up, "web")) > len(pids), "another front door")
+
+
+@pytest.mark.promise("P9")
+def test_what_cannot_be_recorded_is_refused_in_time_and_not_lost_when_sent_again(tmp_path, wait_until):
+    """A Redis that is full, that stands still, and that is gone, and later is there again."""
+    with System(tmp_path / "one") as system, Embedded(tmp_path / "redis") as valkey:
+        system.settings["REDIS_URL"] = valkey.url
+        door = Door(system)
+        web = system.start("web")
+        door.open(wait_until)
+        at_redis = redis.Redis.from_url(valkey.url, decode_responses=True)
+
+        at_redis.config_set("maxmemory", 1)
+        refused(door, "full")
+        assert door.ask("GET", "/v1/commands/full-0")[0] == 404  # looking goes on, and nothing was recorded
+        at_redis.config_set("maxmemory", 0)
+        accepted(door, "full")
+
+        os.kill(valkey.pid, signal.SIGSTOP)
+        try:
+            refused(door, "still", count=40)  # more than there are threads
+            assert door.ask("GET", "/v1/commands/full-0")[0] == 503
+        finally:
+            os.kill(valkey.pid, signal.SIGCONT)
+        accepted(door, "still", count=40)
+
+        os.kill(valkey.pid, signal.SIGKILL)
+        wait_until(lambda: not valkey.alive(), "Redis' end")
+        refused(door, "gone")
+        valkey.restart()
+        accepted(door, "gone")
+        assert door.ask("GET", "/v1/commands/full-0")[1]["state"] == "open"
+        assert at_redis.hgetall("vo:teststore:ccounts") == {"open": "42"}  # each once
+        assert not system.said(web, "web_failed")
+        assert system.stop(web) == 0
+
+
+def refused(door, key, count=1):
+    """Commands and events are answered with 503, all of them, sooner than their sender gives up."""
+    for answer in door.at_once(key, count):
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) > 0
+        assert answer.headers["Content-Type"].startswith("application/problem+json")
+
+
+def accepted(door, key, count=1):
+    """The same again are taken; 200 for what had been recorded although nobody heard of it."""
+    *commands, event = door.at_once(key, count)
+    assert {answer.status_code for answer in commands} <= {200, 202}
+    assert event.status_code == 200
 
 
 def both_ways(folder, wait_until, count, **config):
