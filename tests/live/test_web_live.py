@@ -76,23 +76,54 @@ class Door:
         wait_until(lambda: self.ask("GET", "/health")[0] == 200, "the front door")
 
 
+#: What was not enqueued is soon missed; and a front door that finds a file ``die`` dies before it enqueues.
+CUSTOM = f"""
+import os, runpy, signal, time
+from tests import after_import
+runpy.run_path({str(ROOT / "tests/chaos/hasty/sitecustomize.py")!r})
+
+def intake(module):
+    send = module.enqueue_all
+
+    def enqueue_all(commands):
+        if os.path.exists("die"):
+            os.unlink("die")
+            time.sleep(1)  # whoever waits has his answer
+            os.kill(os.getpid(), signal.SIGKILL)
+        send(commands)
+
+    module.enqueue_all = enqueue_all
+
+after_import.change({{"workers.intake": intake}})
+"""
+
+
+@pytest.mark.promise("P4", "P9")
 def test_what_was_accepted_ends_once_whenever_the_front_door_dies(tmp_path, wait_until):
+    custom = tmp_path / "custom"
+    custom.mkdir()
+    (custom / "sitecustomize.py").write_text(CUSTOM)
     with System(tmp_path / "one") as system:
-        hasty = f"{ROOT / 'tests/chaos/hasty'}{os.pathsep}{ROOT}"  # what was not enqueued is soon missed
-        system.settings |= {"PYTHONPATH": hasty, "SWEEP_SECONDS": "1"}
+        system.settings |= {"PYTHONPATH": f"{custom}{os.pathsep}{ROOT}", "SWEEP_SECONDS": "1"}
         door = Door(system)
         up = system.start("up")
         door.open(wait_until)
         orders = system.vtex.create(8, status="handling")
         keys = {order: f"change-{order}" for order in orders}
-        for number, (order, key) in enumerate(keys.items()):
+        reason, last = {"reason": "Promotion", "discountValue": 100}, orders[-1]
+        for number, order in enumerate(orders[:-1]):
             # the ERP asks until it has an answer, as it is told to
-            path, reason = f"/v1/orders/{order}/changes", {"reason": "Promotion", "discountValue": 100}
+            path = f"/v1/orders/{order}/changes"
             wait_until(
-                lambda p=path, r=reason, k=key: door.ask("POST", p, r, k)[0] in (200, 202), "an answer"
+                lambda p=path, k=keys[order]: door.ask("POST", p, reason, k)[0] in (200, 202), "an answer"
             )
-            if number in (0, 4):
+            if number == 4:
                 kill_web(system, up, wait_until)
+        pids = system.started(up, "web")
+        (system.folder / "die").touch()
+        assert door.ask("POST", f"/v1/orders/{last}/changes", reason, keys[last])[0] == 202
+        wait_until(lambda: len(system.started(up, "web")) > len(pids), "the front door's death")
+        assert not (system.folder / "die").exists()
         door.open(wait_until)
 
         for key in keys.values():
