@@ -30,9 +30,9 @@ ALARM = {
 }
 
 
-def seen(document, before=None, width=80):
+def seen(document, paces=(), width=80):
     screen = io.StringIO()
-    Console(file=screen, width=width).print(live.picture(document, before))
+    Console(file=screen, width=width).print(live.picture(document, paces))
     assert all(len(line) <= width for line in screen.getvalue().splitlines())
     return screen.getvalue()
 
@@ -43,9 +43,48 @@ def test_a_quiet_store():
         assert words in text
 
 
-def test_the_pace_is_what_ended_since_the_look_before():
-    before = QUIET | {"orders": STATES | {"done": 80}}
-    assert "10.0 a second" in seen(QUIET, (before, 2.0))
+def test_the_pace_and_how_it_went():
+    assert "10.0 a second  ▁▅█▅" in seen(QUIET, [0.0, 10.0, 20.0, 10.0])
+    assert "0.0 a second  ▁▁" in seen(QUIET, [0.0, 0.0])
+    assert "a second" not in seen(QUIET)
+
+
+def test_the_pace_is_what_ended_since_the_look_before(monkeypatch):
+    ended, drawn, clock = iter([100, 120, 150]), [], iter(range(0, 100, 2))
+
+    def facts(_feed):
+        return QUIET | {"orders": STATES | {"done": next(ended), "ignored": 0}}
+
+    class Screen:
+        def __init__(self, **_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def update(self, *_, **__):
+            pass
+
+    monkeypatch.setattr(live, "Live", Screen)
+    monkeypatch.setattr(live, "picture", lambda _document, paces, _at: drawn.append(list(paces)))
+    monkeypatch.setattr(live.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(live.time, "sleep", lambda _seconds: None)
+    with pytest.raises(StopIteration):
+        live.watch(facts)
+    assert drawn == [[], [10.0], [10.0, 15.0]]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [({"paused": {"erp": {"why": "x", "by": "maria"}}}, "paused"), ({"workers": 0}, "nobody works")],
+)
+def test_all_is_not_well_before_an_alarm_is_raised(more, said):
+    text = seen(QUIET | more)
+    assert said in text.splitlines()[0]
+    assert "all is well" not in text
 
 
 def test_what_is_wrong_and_what_to_do():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at Redis, and between two at VTEX's feed, which costs a call.
 EVERY, FEED_EVERY = 2.0, 15.0
-#: A bar is so wide.
+#: A bar is so wide, and so many looks back goes the picture of the pace.
 _WIDE = 30
+_LEVELS = "▁▂▃▄▅▆▇█"
 
 Document = dict[str, Any]
 
@@ -26,6 +28,7 @@ Document = dict[str, Any]
 def watch(facts: Callable[[bool], Document]) -> None:
     """Show until Ctrl-C. ``facts`` gives status' document; with True it asks VTEX for the feed, too."""
     before, feed, asked = None, None, 0.0
+    paces: deque[float] = deque(maxlen=_WIDE)
     with Live(console=Console(), screen=True, auto_refresh=False) as live:
         while True:
             now = time.monotonic()
@@ -34,46 +37,65 @@ def watch(facts: Callable[[bool], Document]) -> None:
             if fresh:
                 feed, asked = document["feed"], now
             document["feed"] = feed
-            live.update(picture(document, before and (before[1], now - before[0])), refresh=True)
+            if before:
+                paces.append(max(0.0, _ended(document) - _ended(before[1])) / (now - before[0]))
+            live.update(picture(document, paces, time.strftime("%H:%M:%S")), refresh=True)
             before = (now, document)
             time.sleep(EVERY)
 
 
-def picture(document: Document, before: tuple[Document, float] | None = None) -> RenderableType:
-    """One look. ``before``: the look before, and how many seconds ago; it tells the pace."""
+def picture(document: Document, paces: Sequence[float] = (), at: str = "") -> RenderableType:
+    """One look. ``paces``: orders that ended, a second, between the looks before, the newest last."""
     orders, commands, feed = document["orders"], document["commands"], document["feed"]
     rows = Table.grid(padding=(0, 2))
-    rows.add_column(style="dim")
-    rows.add_column(justify="right")
-    rows.add_column()
-    ended = orders["done"] + orders["ignored"]
-    pace = ""
-    if before:
-        earlier = before[0]["orders"]
-        pace = f"{max(0, ended - earlier['done'] - earlier['ignored']) / before[1]:.1f} a second"
+    for options in ({"style": "bold"}, {"style": "dim"}, {"justify": "right"}, {}):
+        rows.add_column(**options)  # type: ignore[arg-type]
     waiting = feed["quantity"] or 0
     note = feed.get("error") or ("" if feed["configured"] else "no feed: vtexorders feed configure")
     if feed["oldest_seconds"]:
         note = f"the oldest for {feed['oldest_seconds']:.0f} s"
-    rows.add_row("feed at VTEX", str(waiting), _bar(waiting, "blue", note))
-    rows.add_row("open", str(orders["open"]), _bar(orders["open"], "green"))
-    rows.add_row("parked", str(orders["parked"]), _bar(orders["parked"], "yellow"))
-    rows.add_row("dead", str(orders["dead"]), _bar(orders["dead"], "red"))
-    rows.add_row("done", str(ended), Text(pace, "bold"))
-    rows.add_row("", "", "")
-    for queue, length in document["queues"].items():
-        rows.add_row(queue.replace("_", " "), str(length), _bar(length, "cyan"))
-    rows.add_row("", "", "")
-    asked = ", ".join(f"{commands[state]} {state}" for state in ("open", "parked", "done", "refused", "dead"))
-    rows.add_row("commands", "", asked)
-    rows.add_row("workers", str(document["workers"]), "")
-    return Group(_head(document), Padding(rows, (1, 0)), *_troubles(document))
+    rows.add_row("VTEX", "in the feed", str(waiting), _bar(waiting, "blue", note))
+    rows.add_row()
+    for title, name, colour in (("orders", "open", "green"), ("", "parked", "yellow"), ("", "dead", "red")):
+        rows.add_row(title, name, str(orders[name]), _bar(orders[name], colour))
+    rows.add_row("", "done", str(_ended(document)), _pace(paces))
+    rows.add_row()
+    for title, (queue, length) in zip(["queues"] + [""] * 9, document["queues"].items(), strict=False):
+        rows.add_row(title, queue.replace("_", " "), str(length), _bar(length, "cyan"))
+    rows.add_row()
+    asked = [
+        f"{commands[state]} {state}" for state in ("parked", "done", "refused", "dead") if commands[state]
+    ]
+    rows.add_row(
+        "commands", "open", str(commands["open"]), _bar(commands["open"], "magenta", ", ".join(asked))
+    )
+    nobody = Text("" if document["workers"] else "nobody works: vtexorders up", "bold red")
+    rows.add_row("workers", "", str(document["workers"]), nobody)
+    foot = Text(f"{at}  a bar grows with each doubling; Ctrl-C ends".strip(), "dim")
+    return Group(_head(document), Padding(rows, (1, 0)), *_troubles(document), foot)
+
+
+def _ended(document: Document) -> int:
+    return int(document["orders"]["done"] + document["orders"]["ignored"])
+
+
+def _pace(paces: Sequence[float]) -> Text:
+    """What it is now, and how it went: the highest is a whole block."""
+    if not paces:
+        return Text()
+    most = max(*paces, 0.1)
+    line = "".join(_LEVELS[min(len(_LEVELS) - 1, int(pace / most * len(_LEVELS)))] for pace in paces)
+    return Text.assemble((f"{paces[-1]:.1f} a second  ", "bold"), (line, "green"))
 
 
 def _head(document: Document) -> Text:
     worst = {alarm["severity"] for alarm in document["alarms"]}
     style: StyleType = "black on green"
     said = "all is well"
+    if document["paused"]:
+        style, said = "black on yellow", "paused"
+    if not document["workers"]:
+        style, said = "bold white on red", "nobody works"
     if worst:
         style = "bold white on red" if "critical" in worst else "black on yellow"
         said = f"{len(document['alarms'])} alarms" if len(document["alarms"]) > 1 else "1 alarm"
