@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,6 +14,7 @@ import kombu.exceptions
 import redis
 import structlog
 
+from workers.net.words import impersonal
 from workers.settings import Settings
 
 #: Bound to every line of a task: account, order_id, step, attempt, task_id; ``began`` makes its ``duration``.
@@ -32,6 +35,8 @@ _QUIET = {
 #: What Celery and kombu meet when Redis drops.
 _AWAY = (redis.ConnectionError, redis.TimeoutError, ConnectionError, kombu.exceptions.OperationalError)
 _SAY_AGAIN_SECONDS = 10.0
+#: What an error quotes.
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 class OneLine(logging.Filter):
@@ -97,6 +102,20 @@ class Redactor:
         return self.clean(repr(value)) if any(secret in shown for secret in self._secrets) else value
 
 
+def _traceback(exc_info: Any) -> str:
+    """Where and of which kind; errors about a value lose the value that they quote: it may be a customer's."""
+    _, error, _ = exc_info
+    text = "".join(traceback.format_exception(error)).rstrip()
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        said = str(error)
+        if said and isinstance(error, ValueError | LookupError):
+            text = text.replace(said, _QUOTED.sub("'***'", said))
+        error = error.__cause__ or error.__context__
+    return impersonal(text)
+
+
 def _duration(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
     """Seconds since the task began (``began`` by the monotonic clock)."""
     if (began := event.pop("began", None)) is not None:
@@ -141,7 +160,7 @@ def set_up(settings: Settings, *, stream: Any = None) -> None:
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.stdlib.ExtraAdder(),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(_traceback),
     ]
     last: list[Any] = (
         [

@@ -251,3 +251,29 @@ def test_a_line_of_a_task_has_how_long_it_took_so_far(logs, monkeypatch):
     assert inside["duration"] == 0.346
     assert "began" not in inside
     assert "duration" not in outside
+
+
+@pytest.mark.promise("P8")
+def test_a_traceback_shows_where_and_not_whose_value_it_was(logs):
+    def convert():
+        try:
+            return int("Maria da Silva")
+        except ValueError as error:
+            raise KeyError("Rua das Flores 12") from error
+
+    written = logs()
+    try:
+        convert()
+    except KeyError as error:
+        telemetry.get("test").error("unexpected_error", exc_info=error)
+    failure = RuntimeError("no answer about maria@example.com")
+    logging.getLogger("some.library").error("failed", exc_info=failure)
+    ours, theirs = written.lines
+    assert "invalid literal for int() with base 10: '***'" in ours["exception"]
+    assert "KeyError: '***'" in ours["exception"]
+    assert "in convert" in ours["exception"]
+    assert "no answer about ***" in theirs["exception"]
+    for personal in ("Maria da", "Rua das"):  # the lines of the program itself may quote it here
+        assert personal not in ours["exception"].replace('int("Maria da Silva")', "").replace(
+            'KeyError("Rua das Flores 12")', ""
+        )

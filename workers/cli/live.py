@@ -54,7 +54,8 @@ def picture(document: Document, paces: Sequence[float] = (), at: str = "") -> Re
     note = feed.get("error") or ("" if feed["configured"] else "no feed: vtexorders feed configure")
     if feed["oldest_seconds"]:
         note = f"the oldest for {feed['oldest_seconds']:.0f} s"
-    rows.add_row("VTEX", "in the feed", str(waiting), _bar(waiting, "blue", note))
+    known = "?" if feed["quantity"] is None else str(waiting)
+    rows.add_row("VTEX", "in the feed", known, _bar(waiting, "blue", note))
     rows.add_row()
     for title, name, colour in (("orders", "open", "green"), ("", "parked", "yellow"), ("", "dead", "red")):
         rows.add_row(title, name, str(orders[name]), _bar(orders[name], colour))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from workers.net.words import clean
+from workers.net.words import clean, impersonal
 from workers.vtex.schemas import load_json
 
 if TYPE_CHECKING:
@@ -28,20 +28,13 @@ _IMPERSONAL = frozenset({"addressType", "country", "state", "documentType", "ent
 _SHORTEST = 3
 _ENOUGH_DIGITS = 6
 
-_PATTERNS = re.compile(
-    r"[\w.+-]+@[\w-]+\.[\w.-]+"  # e-mail
-    r"|\b\d{3}\.\d{3}\.\d{3}-\d{2}\b"  # CPF
-    r"|\b\d{2}\.\d{3}\.\d{3}/\d{4}-\d{2}\b"  # CNPJ
-    r"|\+\d[\d ()-]{8,}\d"  # telephone
-)
-
 
 def fit_to_print(words: str, document: str = "", secrets: Iterable[str] = ()) -> str:
     """The words on one short line, without the customer of that document and without the secrets."""
     text = clean(words, secrets, _MOST_READ)
     if text and document and (quotes := _quotes(document)):
         text = quotes.sub("***", text)
-    return clean(_PATTERNS.sub("***", text), (), MOST_WORDS)
+    return clean(impersonal(text), (), MOST_WORDS)
 
 
 def _quotes(document: str) -> re.Pattern[str] | None:

@@ -15,6 +15,32 @@ _LONGEST_WAIT = 3600.0  # a Retry-After beyond it is an accident, and would stop
 _MOST_READ = 10_000
 
 
+#: What only one person has, wherever it is written.
+_PERSONAL = re.compile(
+    r"[\w.+-]+@[\w-]+\.[\w.-]+"  # e-mail
+    r"|\b\d{2}\.\d{3}\.\d{3}/\d{4}-\d{2}\b"  # CNPJ
+    r"|\+\d[\d ()-]{8,}\d"  # telephone
+    r"|\(\d{2}\) ?9?\d{4}[ -]?\d{4}\b"  # the same, in Brazil
+    r"|\b\d{5}-\d{3}\b"  # CEP
+)
+_CPF = re.compile(r"(?<![\w-])\d{3}\.?\d{3}\.?\d{3}-?\d{2}(?![\w-])")
+
+
+def impersonal(text: str) -> str:
+    """The text without e-mail addresses, telephone numbers, postcodes and documents (CPF, CNPJ) of people."""
+    return _CPF.sub(lambda found: "***" if _is_cpf(found[0]) else found[0], _PERSONAL.sub("***", text))
+
+
+def _is_cpf(text: str) -> bool:
+    """Its last two digits check the first nine; written with points, it is meant as one in any case."""
+    digits = [int(char) for char in text if char.isdigit()]
+    for count in (9, 10):
+        weighed = sum(digit * weight for digit, weight in zip(digits, range(count + 1, 1, -1), strict=False))
+        if digits[count] != weighed * 10 % 11 % 10:
+            return "." in text
+    return True
+
+
 def clean(value: object, hidden: Iterable[str], longest: int) -> str:
     """A text fit for one line of a log: short, printable, and without what must stay hidden if it echoes that."""
     if isinstance(value, bool) or not isinstance(value, (str, int)):

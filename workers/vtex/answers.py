@@ -20,7 +20,7 @@ from workers.errors import (
     Rejected,
     Unavailable,
 )
-from workers.net.words import clean, pointed_to, retry_after
+from workers.net.words import clean, impersonal, pointed_to, retry_after
 from workers.vtex.schemas import load_json
 
 if TYPE_CHECKING:
@@ -148,6 +148,8 @@ def _vtex_error(answer: Answer, account: Account) -> tuple[str | None, str]:
         body = body[0]
     error = body.get("error", body) if isinstance(body, dict) else body
     if not isinstance(error, dict):
-        return None, clean(error, hidden, 200)
+        return None, impersonal(clean(error, hidden, 200))
     lowered = {str(key).lower(): value for key, value in error.items()}
-    return clean(lowered.get("code"), hidden, 40) or None, clean(lowered.get("message"), hidden, 200)
+    return clean(lowered.get("code"), hidden, 40) or None, impersonal(
+        clean(lowered.get("message"), hidden, 200)
+    )
