@@ -184,6 +184,28 @@ def test_the_readme_calls_no_command_that_does_not_exist():
             assert inner in command.commands
 
 
+@pytest.mark.parametrize(
+    "page", ["README.md", "deploy/runbook.md", "deploy/README.md", "docs/erp.md", "SECURITY.md"]
+)
+def test_no_page_gives_an_option_that_does_not_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    given = re.findall(r"vtexorders ((?:[a-z]+ )*)([^`\n]*--[^`\n]*)", text)
+    for names, rest in given:
+        command, words = console, names.split()
+        while words and isinstance(command, click.Group):
+            command = command.commands[words.pop(0)]
+        known = {option for param in command.params for option in param.opts} | {"--help", "--version"}
+        assert set(re.findall(r"(?<![\w-])--[a-z-]+", rest.partition(" #")[0])) <= known, (page, names, rest)
+
+
+def test_the_shell_completes_commands_and_options(call):
+    words = {"COMP_WORDS": "vtexorders sta", "COMP_CWORD": "1", "_VTEXORDERS_COMPLETE": "bash_complete"}
+    assert call(**words)[1] == "plain,status\n"
+    code, out, _ = call(**words | {"COMP_WORDS": "vtexorders status --w", "COMP_CWORD": "2"})
+    assert (code, out) == (0, "plain,--watch\n")
+    assert "complete -o nosort -F" in call(_VTEXORDERS_COMPLETE="bash_source")[1]
+
+
 def test_the_example_of_an_env_file_is_one(nothing_set, monkeypatch, tmp_path):
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     (tmp_path / "here" / ".env").write_text(example.replace("VTEX_ACCOUNT=\n", "VTEX_ACCOUNT=mystore\n"))
