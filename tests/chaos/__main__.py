@@ -11,6 +11,7 @@ import heapq
 import itertools
 import logging
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -25,11 +26,12 @@ from .checker import judge
 from .erp import ERPS
 from .facts import collect, settled
 from .faults import ALL, Idle, kinds
-from .plan import Act, Options, schedule
+from .plan import KILLS, Act, Options, schedule
 from .traffic import Traffic
 
 LOOK = 0.1  # seconds between two looks at what is due
 TELL = 15.0  # seconds between two lines about how it goes
+WARM_UP = 120.0  # seconds at most until the workers run
 QUIET_LOOKS = 3  # it is over when so many looks in a row find nothing to do
 
 
@@ -68,6 +70,14 @@ class Run:
         self._number = itertools.count()
         self._told = 0.0
 
+    def warm_up(self) -> None:
+        """Until the single workers are at work: what is killed before has nothing to lose."""
+        begin = time.monotonic()
+        while len(self.arena.ready()) < self.options.workers and time.monotonic() - begin < WARM_UP:
+            self.arena.tend()
+            time.sleep(LOOK)
+        self.traffic.begin()
+
     def faults(self) -> None:
         """Orders arrive and things go wrong, for the planned time."""
         acts = schedule(self.options, kinds(self.arena.erp.faults))
@@ -82,8 +92,22 @@ class Run:
         self.arena.to_redis.calm()
         self.arena.to_vtex.calm()
 
+    def meanwhile(self) -> str:
+        """What was done while things went wrong: the kills are to hit work."""
+        handled, ended = self._progress()
+        kills = sum(count for name, count in self.done.items() if name in KILLS)
+        words = f"{sum(self.done.values())} faults of {len(self.done)} kinds. Between two of {kills} kills"
+        each = (handled + ended) / max(1, kills)
+        return f"{words} {each:.1f} orders and commands ended ({handled} and {ended}). Now nothing more goes wrong"
+
+    def _progress(self) -> tuple[int, int]:
+        audit = self.arena.vtex.audit(per_order=False)
+        return audit["start_handling_effects"], sum(bool(one.told) for one in self.traffic.asked.values())
+
     def drain(self) -> float | None:
         """Only wait: seconds until nothing was left to do, or None."""
+        if self.done["vtex loses its feed"]:
+            self.arena.hours_pass()
         begin, quiet = time.monotonic(), 0
         while (passed := time.monotonic() - begin) < self.options.drain:
             self._step(all_of_them=True)
@@ -129,18 +153,22 @@ def say(words: str) -> None:
 def main() -> int:
     options, keep = options_of()
     logging.basicConfig(level=logging.ERROR)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended
     with contextlib.ExitStack() as stack:
         folder = Path(keep or stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-"))).absolute()
         folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.glob("erp*")):
+            raise SystemExit(f"{folder} has the ERP of an earlier run: name an empty folder")
         say(
-            f"seed {options.seed}: {options.orders} orders and {options.commands} commands in "
-            f"{options.seconds:.0f} s, a fault every {options.every:g} s, an ERP by {options.erp}"
+            f"seed {options.seed}: {options.orders} orders and {options.commands} commands in {options.seconds:.0f} s, "
+            f"a kill every {options.kills:g} s and another fault every {options.every:g} s, an ERP by {options.erp}"
         )
         arena = stack.enter_context(Arena(folder, options))
         run = Run(arena, options)
         stack.callback(run.traffic.close)
+        run.warm_up()
         run.faults()
-        say(f"{sum(run.done.values())} faults of {len(run.done)} kinds; now nothing more goes wrong")
+        say(run.meanwhile())
         drained = run.drain()
         verdicts = judge(collect(arena, run.traffic, faults=run.done, drained=drained))
         say("\n".join(f"  {count:4} {name}" for name, count in sorted(run.done.items())))

@@ -1,4 +1,4 @@
-"""The stage: a stand-in VTEX, an ERP, Redis, and through proxies two systems and two single workers that share them."""
+"""The stage: a stand-in VTEX, an ERP, Redis, and through proxies two systems and single processes that share them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ import redis
 from workers import child, heartbeat
 from workers.demo import OURS
 from workers.embedded import Embedded
+from workers.feed_watch import LISTED
+from workers.ledger import Ledger
 from workers.sandbox.config import SandboxConfig
 from workers.sandbox.faults import FaultPlan
 from workers.sandbox.process import SandboxProcess
 
 from .erp import ERPS
+from .nursery import Forked, Nursery
 from .plan import Options
 from .proxy import Loop, Proxy
 
@@ -41,7 +44,7 @@ class Program:
 
     name: str
     command: str = "up"
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Forked | None = None
     due: float = 0.0
 
     @property
@@ -60,14 +63,14 @@ class Arena:
     folder: Path
     options: Options
     ups: list[Program] = field(default_factory=lambda: [Program("a"), Program("b")])
-    pods: list[Program] = field(
-        default_factory=lambda: [Program("pod 1", "worker"), Program("pod 2", "worker")]
-    )
-    extra: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    pods: list[Program] = field(default_factory=list)
+    extra: list[Forked] = field(default_factory=list)
     starts: int = 0
     flushes: list[float] = field(default_factory=list)
 
     def __enter__(self) -> Self:
+        self.pods += [Program(f"pod {n}", "worker") for n in range(1, self.options.workers + 1)]
+        self.pods.append(Program("pod beat", "beat"))
         with contextlib.ExitStack() as stack:
             self.loop = Loop()
             stack.callback(self.loop.close)
@@ -96,6 +99,8 @@ class Arena:
             self.to_vtex = Proxy(self.loop, urlsplit(self.vtex.url).port or 0).start()
             stack.callback(self.to_redis.stop)
             stack.callback(self.to_vtex.stop)
+            self.nursery = Nursery(self.folder, self._environment("data"))
+            stack.callback(self.nursery.close)
             stack.callback(self._end)
             self._stack = stack.pop_all()
         return self
@@ -120,10 +125,12 @@ class Arena:
     def programs(self) -> list[Program]:
         return [*self.ups, *self.pods]
 
-    def start(self, command: str, *, name: str) -> subprocess.Popen[bytes]:
+    def start(self, command: str, *, name: str) -> subprocess.Popen[bytes] | Forked:
         """``vtexorders COMMAND``, its output in a file."""
         self.starts += 1
         log = self.folder / f"{self.starts:04} {name}.log"
+        if command != "up":
+            return self.nursery.fork([command], self._environment(f"data {name}"), self.folder, log)
         with log.open("wb") as output:
             return subprocess.Popen(
                 [sys.executable, "-m", "workers.cli", command],
@@ -166,6 +173,10 @@ class Arena:
 
     def valkey_pid(self) -> int:
         return int((self.folder / "redis" / "valkey" / "running").read_text() or 0)
+
+    def hours_pass(self) -> None:
+        """Until VTEX's list is searched again for cancellations: what tells of those that went unseen with the feed."""
+        Ledger(self.redis, ACCOUNT).unremember(LISTED)
 
     def signal(self, pid: int, signum: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -215,4 +226,4 @@ class Arena:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, deadline - time.monotonic()))
             if process.poll() is None:
-                child.kill(process)
+                child.kill(process) if isinstance(process, subprocess.Popen) else process.kill()

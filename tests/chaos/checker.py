@@ -22,6 +22,8 @@ class OrderAtVtex:
     pending: int = 0
     invoices: list[tuple[str, int]] = field(default_factory=list)  # number, cents
     tracking: list[str] = field(default_factory=list)
+    returns: int = 0  # invoices that give money back
+    changes: list[str] = field(default_factory=list)  # their status
 
 
 @dataclass
@@ -256,6 +258,10 @@ def _had_effect(facts: Facts, command: Command) -> bool:
     order = facts.vtex[command.order]
     if command.kind == "invoice":
         return bool(order.invoices)
+    if command.kind == "return":
+        return order.returns == 1
+    if command.kind == "change":
+        return order.changes.count("done") == 1
     if command.kind == "tracking":
         return bool(order.tracking)
     return order.status == "canceled"

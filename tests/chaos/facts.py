@@ -6,6 +6,7 @@ from collections import Counter
 from urllib.parse import urlsplit
 
 from workers.command_ledger import CommandLedger
+from workers.feed_watch import LISTED
 from workers.ledger import Ledger
 
 from .arena import ACCOUNT, KEY, LIMIT, TOKEN, Arena
@@ -28,6 +29,7 @@ def settled(arena: Arena, traffic: Traffic) -> bool:
         or ledger.waiting_acks()
         or commands.open
         or commands.parked
+        or ledger.recall(LISTED) is None
     )
 
 
@@ -91,9 +93,12 @@ def _order(arena: Arena, order: str, facts: dict) -> OrderAtVtex:
         early=facts["earlyCommits"],
         pending=facts["eventsPending"],
     )
-    if facts["invoiceCount"]:
-        invoices = arena.vtex.state(order)["invoices"]
+    if facts["invoiceCount"] or facts["changeCount"]:
+        state = arena.vtex.state(order)
+        invoices = state["invoices"]
         one.invoices = [(each["invoiceNumber"], each["invoiceValue"]) for each in invoices]
+        one.returns = sum(each["type"] == "Input" for each in invoices)
+        one.changes = [each["status"] for each in state["changes"]]
         one.tracking = [n for each in invoices if (n := each["tracking"]["trackingNumber"])]
     return one
 

@@ -301,7 +301,17 @@ def _plan(text: str):
 
 
 fault("vtex answers 5xx", seconds=(2, 8))(_plan("5xx=0.9,duplicates=0.1"))
-fault("vtex answers 429", seconds=(0.5, 3))(_plan("429=0.9"))
+
+
+@fault("vtex answers 429", weight=1.5, seconds=(1, 5))
+def _(arena, _act):
+    """The next calls, whenever they come, and nearly all of the time after them."""
+    arena.vtex.control(
+        "faults", {"faults": "429=0.9", "script": [{"kind": "error_429", "path": "/", "times": 3}]}
+    )
+    return lambda: arena.vtex.control("faults", {"faults": USUAL})
+
+
 fault("vtex does it and answers nothing", seconds=(2, 6))(_plan("lost=0.7"))
 fault("vtex answers pages and halves", seconds=(2, 6))(_plan("html=0.4,truncated=0.5"))
 fault("vtex is slow to answer", seconds=(2, 8))(_plan("slow=0.7,slow_seconds=4"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 #: Which kinds the kills are, and how often each.
-KILLS = {"worker killed": 7, "beat killed": 1, "supervisor killed": 1, "redis killed": 1}
+KILLS = {"worker killed": 14, "beat killed": 3, "supervisor killed": 1.5, "redis killed": 1.5}
 #: Seconds of rest after a fault that stops everybody.
 BREATH = 1.0
 
@@ -37,7 +37,8 @@ class Options:
     commands: int = 300
     seconds: float = 150.0
     every: float = 2.0
-    kills: float = 3.0  # a worker needs a second or more to start: killed sooner, it never gets to work
+    kills: float = 1.0
+    workers: int = 4  # besides those of the two systems
     erp: str = "sqlite"
     hasty: bool = False
     drain: float = 420.0

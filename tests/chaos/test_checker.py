@@ -10,11 +10,18 @@ from .checker import Command, Facts, OrderAtVtex, judge
 
 @pytest.fixture
 def facts():
-    """A run in which all went well: four orders, two commands."""
+    """A run in which all went well: four orders, four commands."""
     return Facts(
         lives={"1-01": "commands", "2-01": "plain", "3-01": "shopper cancels", "4-01": "incomplete"},
         vtex={
-            "1-01": OrderAtVtex("invoiced", 1, invoices=[("NF1", 100)], tracking=["BR1"]),
+            "1-01": OrderAtVtex(
+                "invoiced",
+                1,
+                invoices=[("NF1", 100), ("RNF1", 50)],
+                tracking=["BR1"],
+                returns=1,
+                changes=["canceled", "done"],
+            ),
             "2-01": OrderAtVtex("handling", 1),
             "3-01": OrderAtVtex("canceled", 0),
             "4-01": OrderAtVtex("handling", 1),
@@ -24,6 +31,8 @@ def facts():
         commands={
             "1-01/0-invoice": Command("1-01", "invoice", 1, True, False, "command.done", "done"),
             "1-01/1-tracking": Command("1-01", "tracking", 2, True, False, "command.done", "done"),
+            "1-01/2-return": Command("1-01", "return", 1, True, False, "command.done", "done"),
+            "1-01/3-change": Command("1-01", "change", 1, True, False, "command.done", "done"),
         },
         ledger=dict.fromkeys(
             ("open", "parked", "dead", "acks", "commands open", "commands parked", "commands dead"), 0
@@ -110,6 +119,8 @@ def of_command(key, **changes):
         ("P9", of_command("1-01/0-invoice", told=""), "1 never ended"),
         ("P9", of_command("1-01/0-invoice", told="command.refused"), "1 were refused"),
         ("P9", of_order("1-01", tracking=[]), "had no effect (1-01/1-tracking)"),
+        ("P9", of_order("1-01", returns=0), "had no effect (1-01/2-return)"),
+        ("P9", of_order("1-01", changes=["done", "done"]), "had no effect (1-01/3-change)"),
         ("P9", plant(**{"ledger__commands dead": 1}), "1 are dead"),
         ("end", plant(drained=None), "it did not drain"),
         ("end", plant(ledger__parked=3), "3 parked in the ledger"),

@@ -18,6 +18,15 @@ from .arena import ACCOUNT, Arena
 #: A program that was not told how its command ended asks again, under the same key, after so many seconds.
 AGAIN, AGAIN_HASTY = 30.0, 8.0
 LOT = 200  # so many commands are looked up at once
+#: What an ERP asks for, one after the other.
+WISHES = (
+    ("invoice", "tracking"),
+    ("cancel",),
+    ("invoice", "tracking", "return"),
+    ("change", "invoice", "tracking"),
+    ("cancel",),
+)
+DISCOUNT, REFUND = 100, 50  # of a change, and of a return, in cents
 
 
 @dataclass
@@ -50,6 +59,7 @@ class Traffic:
     arena: Arena
     lives: dict[str, Life] = field(default_factory=dict)
     asked: dict[str, Asked] = field(default_factory=dict)
+    _active: dict[str, Life] = field(default_factory=dict)
     lost_with_redis: int = 0
 
     def __post_init__(self) -> None:
@@ -58,11 +68,15 @@ class Traffic:
         self._celery.conf.broker_transport_options = {"socket_timeout": 5, "socket_connect_timeout": 2}
         self._celery.conf.broker_pool_limit = 1
         self._book = CommandLedger(Ledger(self.arena.redis, ACCOUNT))
-        self._began = time.monotonic()
+        self.begin()
         self._again = AGAIN_HASTY if options.hasty else AGAIN
         self._commanded = 0
         self._flushes = 0
         self._completed = False
+
+    def begin(self) -> None:
+        """Orders come from now on."""
+        self._began = time.monotonic()
 
     def close(self) -> None:
         self._celery.close()
@@ -75,6 +89,7 @@ class Traffic:
         self._ask()
         self._decide()
         self._look_up()
+        self._rest()
         if all_of_them and not self._completed:
             self._completed = True
             for order, life in self.lives.items():
@@ -83,11 +98,7 @@ class Traffic:
 
     def over(self) -> bool:
         """Everything was asked for, and the ERP knows how it ended."""
-        return (
-            len(self.lives) >= self.arena.options.orders
-            and all(life.at >= len(life.steps) for life in self.lives.values())
-            and all(life.canceled for life in self.lives.values() if life.kind == "shopper cancels")
-        )
+        return len(self.lives) >= self.arena.options.orders and not self._active
 
     # The store
 
@@ -103,6 +114,14 @@ class Traffic:
                 1, status=None if life.kind == "incomplete" else "ready-for-handling"
             )
             self.lives[order] = life
+            if life.steps or life.kind == "shopper cancels":
+                self._active[order] = life
+
+    def _rest(self) -> None:
+        """Those whose story is told are not looked at any more."""
+        for order, life in list(self._active.items()):
+            if life.at >= len(life.steps) and (life.canceled or life.kind != "shopper cancels"):
+                del self._active[order]
 
     def _life(self, number: int) -> Life:
         options = self.arena.options
@@ -110,22 +129,21 @@ class Traffic:
             return Life("incomplete")
         if number % 20 == 7:
             return Life("shopper cancels")
-        # five commands for three orders: invoice and tracking twice, and a cancellation
-        wanted = options.commands * 3 // 5
+        wanted = options.commands * len(WISHES) // sum(map(len, WISHES))
         if self._commanded < wanted and (number + 1) * wanted >= self._commanded * options.orders * 0.9:
             self._commanded += 1
-            return Life("commands", ("cancel",) if self._commanded % 3 == 0 else ("invoice", "tracking"))
+            return Life("commands", WISHES[self._commanded % len(WISHES)])
         return Life("plain")
 
     def _cancel_as_shopper(self) -> None:
-        for order, life in self.lives.items():
+        for order, life in self._active.items():
             if life.kind == "shopper cancels" and not life.canceled and order in self.arena.erp.values:
                 self.arena.vtex.move(order, "canceled")
                 life.canceled = True
 
     def _decide(self) -> None:
         """A person at the store grants the cancellations that were asked for."""
-        for order, life in self.lives.items():
+        for order, life in self._active.items():
             if life.steps == ("cancel",) and not life.canceled and f"{order}/0-cancel" in self.asked:
                 status = self.arena.vtex.state(order)["status"]
                 if status in ("cancellation-requested", "request-cancel"):
@@ -136,7 +154,7 @@ class Traffic:
 
     def _ask(self) -> None:
         values, told, now = self.arena.erp.values, self.arena.erp.told, time.monotonic()
-        for order, life in self.lives.items():
+        for order, life in self._active.items():
             if life.at >= len(life.steps) or order not in values:
                 continue
             kind = life.steps[life.at]
@@ -145,14 +163,16 @@ class Traffic:
             if key in told:
                 asked.told = told[key]
                 life.at += 1
-            elif now >= asked.next and self._send(key, asked, values[order]):
+            elif now >= asked.next and self._send(key, asked, life, values[order]):
                 asked.times += 1
                 asked.next = now + self._again
 
-    def _send(self, key: str, asked: Asked, value: int) -> bool:
+    def _send(self, key: str, asked: Asked, life: Life, value: int) -> bool:
+        value -= DISCOUNT if "change" in life.steps else 0
         kwargs = {"order_id": asked.order, "key": key} | _payload(asked.kind, asked.order, value)
+        task = "invoice" if asked.kind == "return" else asked.kind
         try:
-            self._celery.send_task(f"orders.{asked.kind}", kwargs=kwargs, retry=False)
+            self._celery.send_task(f"orders.{task}", kwargs=kwargs, retry=False)
         except (kombu.exceptions.OperationalError, redis.RedisError, OSError):
             return False
         return True
@@ -165,7 +185,12 @@ class Traffic:
                 if asked.accepted and not asked.told:
                     self.lost_with_redis += 1
                 asked.accepted = 0.0
-        waiting = [key for key, asked in self.asked.items() if not asked.told][:LOT]
+        keys = (
+            f"{order}/{life.at}-{life.steps[life.at]}"
+            for order, life in self._active.items()
+            if life.at < len(life.steps)
+        )
+        waiting = [key for key in keys if key in self.asked][:LOT]
         begin = time.monotonic()
         try:
             with self.arena.redis.pipeline(transaction=False) as pipe:
@@ -185,15 +210,21 @@ class Traffic:
 def _payload(kind: str, order: str, value: int) -> dict[str, Any]:
     number = f"NF{order.partition('-')[0]}"
     if kind == "invoice":
-        return {
-            "invoice": {
-                "type": "Output",
-                "issuanceDate": "2026-01-31",
-                "invoiceNumber": number,
-                "invoiceValue": str(value),
-                "items": [{"id": "1001", "price": value, "quantity": 1}],
-            }
-        }
+        return {"invoice": _invoice("Output", number, value)}
+    if kind == "return":
+        return {"invoice": _invoice("Input", f"R{number}", REFUND)}
     if kind == "tracking":
         return {"tracking": {"invoiceNumber": number, "trackingNumber": f"BR{number}", "courier": "Correios"}}
+    if kind == "change":
+        return {"change": {"reason": "Promotion by phone.", "discountValue": DISCOUNT}}
     return {"reason": "sem estoque"}
+
+
+def _invoice(kind: str, number: str, cents: int) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "issuanceDate": "2026-01-31",
+        "invoiceNumber": number,
+        "invoiceValue": str(cents),
+        "items": [{"id": "1001", "price": cents, "quantity": 1}],
+    }

@@ -16,7 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
     parser.add_argument("scenarios", nargs="+", choices=list(ALL))
     parser.add_argument("--redis", required=True, help="the URL of a Redis, without a database's number")
-    parser.add_argument("--slots", type=int, default=4)
+    parser.add_argument("--slots", type=int, default=8, help="so many at once: they mostly wait")
     parser.add_argument("--quick", action="store_true", help="die once before each name of an effect")
     options = parser.parse_args()
     report = sweep(

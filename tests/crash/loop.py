@@ -30,6 +30,7 @@ class Loop:
 
     def turn(self) -> None:
         for tick in TICKS:
+            self._seams.tick()
             with self._seams.outside():
                 app.send_task(tick, kwargs={"account": self._account})
             self._drain()

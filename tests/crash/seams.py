@@ -53,6 +53,7 @@ class Seams:
 
     def __init__(self, tell: int, die_before: str = "", turn: int = 1) -> None:
         self.seen: list[str] = []
+        self.ticks: list[int] = []
         self.task = "broker"
         self._tell = tell
         self._die_before, self._turn = die_before, turn
@@ -64,6 +65,10 @@ class Seams:
         self._patch(Pipeline, "execute", self._pipeline)
         self._patch(DefaultDialect, "do_execute", self._statement)
         self._patch(DefaultDialect, "do_commit", lambda *_: "ERP COMMIT")
+
+    def tick(self) -> None:
+        """What follows belongs to another tick of beat."""
+        self.ticks.append(len(self.seen))
 
     @contextlib.contextmanager
     def outside(self) -> Iterator[None]:

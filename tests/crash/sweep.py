@@ -8,6 +8,7 @@ seen. Then it lists them.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import select
@@ -25,7 +26,7 @@ from .scenarios import Scenario
 from .seams import DIED, Seams
 from .world import ACCOUNT, World
 
-SECONDS = 40.0  # a life that takes longer has no end
+SECONDS = 120.0  # a life that takes longer has no end
 QUIET_TURNS = 2
 PERIOD = 0.15  # seconds between two turns
 TRIES = 3  # what a survivor does depends on how long things take, too
@@ -47,6 +48,18 @@ class Lived:
     died_before: str
     effects: list[str] = field(default_factory=list)
     seen: dict[str, Any] = field(default_factory=dict)
+    ticks: list[int] = field(default_factory=list)  # where in the effects those of another tick begin
+
+    def places(self) -> list[Place]:
+        """Before every effect; but once only in ticks that did just the same, as most find nothing to do."""
+        places, known = [], set()
+        for begin, end in itertools.pairwise([*self.ticks, len(self.effects)]):
+            if (did := tuple(self.effects[begin:end])) not in known:
+                known.add(did)
+                places += [
+                    Place(name, self.effects[:at].count(name) + 1) for at, name in enumerate(did, begin)
+                ]
+        return places
 
 
 @dataclass(slots=True)
@@ -85,8 +98,7 @@ def sweep(scenarios: list[Scenario], redis_url: str, *, slots: int, quick: bool)
 def _sweep(scenario: Scenario, slots: list[Slot], report: Report, *, quick: bool) -> set[str]:
     """Die at every place of it; the names of all effects that were seen."""
     undisturbed = slots[0].whole(scenario)
-    effects, expected = undisturbed.effects, undisturbed.seen
-    places = [Place(name, effects[: at + 1].count(name)) for at, name in enumerate(effects)]
+    effects, expected, places = undisturbed.effects, undisturbed.seen, undisturbed.places()
     if quick:
         places = [place for place in places if place.turn == 1 and not report.covered[place.name]]
     reached: dict[str, Place] = {}
@@ -248,7 +260,7 @@ def _live(world: World, scenario: Scenario, order: str, seams: Seams, tell: int)
             time.sleep(PERIOD)
     with seams.outside():
         seen = scenario.seen(world, order, ledger)
-    _write_all(tell, json.dumps({"effects": seams.seen, "seen": seen}).encode())
+    _write_all(tell, json.dumps({"effects": seams.seen, "seen": seen, "ticks": seams.ticks}).encode())
 
 
 def _guarded(do) -> None:
