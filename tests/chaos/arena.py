@@ -75,7 +75,7 @@ class Arena:
             self.loop = Loop()
             stack.callback(self.loop.close)
             self.valkey = stack.enter_context(Embedded(self.folder / "redis"))
-            self.redis = redis.Redis.from_url(self.valkey.url, decode_responses=True, socket_timeout=5)
+            self.redis = redis.Redis.from_url(self.valkey.url, decode_responses=True, socket_timeout=1)
             stack.callback(self.redis.close)
             self.vtex = stack.enter_context(
                 SandboxProcess(

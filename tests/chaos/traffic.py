@@ -65,7 +65,7 @@ class Traffic:
     def __post_init__(self) -> None:
         options = self.arena.options
         self._celery = Celery(broker=self.arena.valkey.url)
-        self._celery.conf.broker_transport_options = {"socket_timeout": 5, "socket_connect_timeout": 2}
+        self._celery.conf.broker_transport_options = {"socket_timeout": 1, "socket_connect_timeout": 1}
         self._celery.conf.broker_pool_limit = 1
         self._book = CommandLedger(Ledger(self.arena.redis, ACCOUNT))
         self.begin()
@@ -163,7 +163,9 @@ class Traffic:
             if key in told:
                 asked.told = told[key]
                 life.at += 1
-            elif now >= asked.next and self._send(key, asked, life, values[order]):
+            elif now >= asked.next:
+                if not self._send(key, asked, life, values[order]):
+                    return  # nobody there: the others would wait as long, one after the other
                 asked.times += 1
                 asked.next = now + self._again
 

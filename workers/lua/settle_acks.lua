@@ -10,12 +10,12 @@ for i = 2, #ARGV do
       redis.call('HDEL', key, 'pending')
       local rec = read(key, 'state', 'step')
       if rec.state == 'open' and rec.step == 'ack' then
-        note(key, 'committed', '', 640)
+        note(key, 'committed', '', 560)
         move_state(key, 'open', 'done')
         entomb(key, id, ttl)
         ended = ended + 1
       elseif rec.state ~= 'open' and rec.state ~= 'parked' then
-        note(key, 'committed', '', 640)
+        note(key, 'committed', '', 560)
       end
     end
   end
