@@ -65,7 +65,11 @@ class Traffic:
     def __post_init__(self) -> None:
         options = self.arena.options
         self._celery = Celery(broker=self.arena.valkey.url)
-        self._celery.conf.broker_transport_options = {"socket_timeout": 1, "socket_connect_timeout": 1}
+        self._celery.conf.broker_transport_options = {
+            "socket_timeout": 1,
+            "socket_connect_timeout": 1,
+            "max_retries": 0,  # else it waits here for a Redis that nobody starts meanwhile
+        }
         self._celery.conf.broker_pool_limit = 1
         self._book = CommandLedger(Ledger(self.arena.redis, ACCOUNT))
         self.begin()
