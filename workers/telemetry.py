@@ -7,7 +7,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import kombu.exceptions
@@ -37,10 +37,11 @@ _AWAY = (redis.ConnectionError, redis.TimeoutError, ConnectionError, kombu.excep
 _SAY_AGAIN_SECONDS = 10.0
 #: What an error quotes.
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_FULL = "Redis is full and takes nothing new: give it more memory (maxmemory). Nothing is lost, work goes on then"
 
 
 class OneLine(logging.Filter):
-    """When Redis drops, Celery logs a traceback for each message at hand: one line without it says the same.
+    """When Redis drops or is full, Celery logs a traceback for each message at hand: one line says the same.
 
     So it is when Redis does not let us do something.
 
@@ -54,26 +55,39 @@ class OneLine(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """False for a line that was just said; the first one loses its traceback."""
-        error = record.exc_info[1] if record.exc_info else None
         theirs = record.name.startswith(("celery.", "kombu."))
-        if not theirs or logging.getLogger().level <= logging.DEBUG:
+        if not theirs or not record.exc_info or logging.getLogger().level <= logging.DEBUG:
             return True
-        if isinstance(error, redis.exceptions.NoPermissionError):
+        causes = list(_causes(record.exc_info[1]))
+        if any(isinstance(cause, redis.exceptions.OutOfMemoryError) for cause in causes):
+            record.msg, record.args = _FULL, ()
+            what: object = _FULL
+        elif causes and isinstance(causes[0], redis.exceptions.NoPermissionError):
             record.exc_info = record.exc_text = None
             record.msg, record.args = (
                 "Redis does not allow it: %s (vtexorders check says more)",
-                (str(error),),
+                (str(causes[0]),),
             )
-        if not isinstance(error, _AWAY):
             return True
-        what, now = (record.name, record.msg), self._clock()
+        elif causes and isinstance(causes[0], _AWAY):
+            what = (record.name, record.msg)
+            record.levelno = min(record.levelno, logging.WARNING)
+            record.levelname = logging.getLevelName(record.levelno)
+        else:
+            return True
+        now = self._clock()
         if now - self._said.get(what, -_SAY_AGAIN_SECONDS) < _SAY_AGAIN_SECONDS:
             return False
         self._said[what] = now
         record.exc_info = record.exc_text = None
-        if record.levelno > logging.WARNING:
-            record.levelno, record.levelname = logging.WARNING, "WARNING"
         return True
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what it was raised from, and so on; kombu and beat wrap what Redis said."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 class Redactor:

@@ -108,6 +108,7 @@ class HttpErp:
 
     def __init__(self, _folder: Path, loop: Loop) -> None:
         self.mode = ""
+        self.asked = 0
         self.repeats = 0
         self._loop = loop
         self._lock = threading.Lock()
@@ -162,7 +163,8 @@ class HttpErp:
         return web.Response(headers={"Allow": "POST, OPTIONS"})
 
     async def _post(self, request: web.Request) -> web.Response:
-        message = json.loads(await request.read())
+        self.asked += 1
+        message = json.loads(await request.read() or b"{}")
         if self.mode == "500":
             return web.Response(status=500)
         if self.mode == "silent":

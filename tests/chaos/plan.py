@@ -38,7 +38,7 @@ class Options:
     seconds: float = 150.0
     every: float = 2.0
     kills: float = 1.0
-    workers: int = 4  # besides those of the two systems
+    workers: int = 8  # besides those of the two systems
     erp: str = "sqlite"
     hasty: bool = False
     drain: float = 420.0

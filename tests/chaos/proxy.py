@@ -57,7 +57,8 @@ class Proxy:
     """Forwards to ``target``, a port of this machine. The attributes may be changed at any time.
 
     ``stalled``: bytes wait until it ends. ``refusing``: new connections are closed at once. ``delay``: seconds
-    for each piece. ``trickle``: answers come in small pieces. ``deaf``: answers are lost.
+    for each piece. ``trickle``: answers come in small pieces. ``deaf``: answers are lost. ``accepted``: how many
+    connections there were.
     """
 
     loop: Loop
@@ -68,6 +69,7 @@ class Proxy:
     trickle: bool = False
     delay: float = 0.0
     port: int = 0
+    accepted: int = 0
     _links: set[_Link] = field(default_factory=set)
     _server: asyncio.Server | None = None
 
@@ -105,6 +107,7 @@ class Proxy:
             do(link)
 
     async def _serve(self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter) -> None:
+        self.accepted += 1
         if self.refusing:
             client_out.transport.abort()
             return

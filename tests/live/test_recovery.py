@@ -3,8 +3,12 @@
 import contextlib
 import os
 import signal
+import time
 
 import pytest
+import redis
+
+from workers.ledger import Ledger
 
 from .conftest import ROOT
 from .system import LONG, System
@@ -47,6 +51,34 @@ def test_what_a_killed_worker_was_at_is_taken_over_at_the_next_sweep(system, wai
     system.each_once()
     taken = system.said(up, "taken_over")
     assert sum(line["were_claimed"] for line in taken) > 0, "its supervisor saw it die"
+    assert system.stop(up) == 0
+
+
+@pytest.mark.soak
+@pytest.mark.promise("P2", "P4")
+def test_sixty_four_orders_in_a_killed_worker_s_hands_are_done_within_a_minute(system, wait_until):
+    """With the settings as they are. With -s it prints what was measured."""
+    system = system(orders=400, latency=1.0, visibility_timeout=30.0)
+    up = system.start("up", SWEEP_SECONDS=None, FEED_POLL_SECONDS=None, WORKER_CONCURRENCY="64")
+    ledger = None
+
+    def in_hand(pid):
+        """The orders that the worker with that process id has claimed."""
+        ids = ledger.unfinished()
+        claims = [ledger.redis.hget(ledger.key(f"o:{order_id}"), "claim") for order_id in ids]
+        return [one for one, claim in zip(ids, claims, strict=True) if claim and f":{pid}:" in claim]
+
+    with redis.Redis.from_url(system.redis_url(), decode_responses=True) as client:
+        ledger = Ledger(client, "teststore")
+        victim = wait_until(lambda: system.started(up, "worker 1"), "a worker")[-1]
+        held = wait_until(lambda: len(hands := in_hand(victim)) >= 60 and hands, "full hands", LONG)
+        os.kill(victim, signal.SIGKILL)
+        begin = time.monotonic()
+        wait_until(lambda: all(ledger.record(one).state == "done" for one in held), "their end", LONG)
+        seconds = time.monotonic() - begin
+    print(f"{len(held)} orders in hand: done {seconds:.0f} s after the kill")  # noqa: T201
+    assert seconds <= 60
+    assert system.audit()["start_handling_more_than_once"] == 0
     assert system.stop(up) == 0
 
 

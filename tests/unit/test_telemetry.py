@@ -6,6 +6,7 @@ import io
 import json
 import logging
 
+import kombu.exceptions
 import pytest
 import redis
 import structlog
@@ -239,6 +240,25 @@ def test_a_redis_that_drops_is_one_line_of_celerys_and_other_errors_stay_whole(
             seen.append(record)
     assert len(seen) == lines
     assert sum(bool(record.exc_info) for record in seen) == tracebacks
+
+
+def test_a_full_redis_is_one_plain_line_for_all_of_celery():
+    rule, seen, error = (
+        telemetry.OneLine(clock=lambda: 100.0),
+        [],
+        RuntimeError("Couldn't apply scheduled task"),
+    )
+    error.__cause__ = kombu.exceptions.OperationalError("command not allowed when used memory > 'maxmemory'.")
+    error.__cause__.__context__ = redis.exceptions.OutOfMemoryError("command not allowed")
+    for logger in ("celery.beat", "celery.worker", "celery.beat"):
+        record = logging.LogRecord(
+            logger, logging.ERROR, "", 1, "Message Error: %s", ("x",), (RuntimeError, error, None)
+        )
+        seen += [record] if rule.filter(record) else []
+    [record] = seen
+    assert record.getMessage().startswith("Redis is full")
+    assert record.levelno == logging.ERROR
+    assert not record.exc_info
 
 
 def test_a_line_of_a_task_has_how_long_it_took_so_far(logs, monkeypatch):
