@@ -109,6 +109,11 @@ def command(host: str, port: int, settings: dict[str, object], **options: object
     def ready(bound: int) -> None:
         address = f"http://{host}:{bound}"
         click.echo(f"Sandbox of {config.account} at {address} with {config.orders} orders; Ctrl-C ends it.")
+        click.echo(
+            "To connect to it, put into .env:\n\n"
+            f"VTEX_ACCOUNT={config.account}\nVTEX_APP_KEY={config.app_key}\nVTEX_APP_TOKEN={config.app_token}\n"
+            f"VTEX_BASE_URL={address}\nERP_URL=sqlite:///erp.db"
+        )
 
     try:
         run(config, host, port, ready)
