@@ -27,7 +27,7 @@ def main() -> int:
         packages = json.loads(done.stdout)["dependencies"]
     except ValueError:
         reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        print(f"Nothing was audited: {reason}")
+        print(f"NOTHING WAS AUDITED: {reason}")
         return 0
     skipped = [one["name"] for one in packages if "skip_reason" in one]
     found = 0
@@ -36,6 +36,9 @@ def main() -> int:
             found += 1
             fixed = ", ".join(weakness["fix_versions"]) or "no version yet"
             print(f"{one['name']} {one['version']}: {weakness['id']}, fixed in {fixed}")
+    if len(skipped) == len(packages):
+        print("NOTHING WAS AUDITED: the index here has no list of vulnerabilities. Run it where one answers.")
+        return 0
     print(
         f"{len(packages) - len(skipped)} of {len(packages)} packages were audited, {found} vulnerabilities."
     )

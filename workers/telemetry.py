@@ -8,7 +8,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import kombu.exceptions
 import redis
@@ -130,6 +132,25 @@ def _traceback(exc_info: Any) -> str:
     return impersonal(text)
 
 
+def _local_time(zone: str) -> Callable[..., dict[str, Any]]:
+    """For people: when it was where they are, before everything else (where structlog's console form puts it)."""
+    there = ZoneInfo(zone)
+
+    def stamp(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
+        event["timestamp"] = datetime.now(there).isoformat(" ", "milliseconds")[:23]
+        return event
+
+    return stamp
+
+
+def _for_people(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
+    """What a person looks for first; which module and which message it was stays in the JSON form."""
+    for name in ("task_id", "logger"):
+        event.pop(name, None)
+    first = ("timestamp", "level", "event", "order_id", "step", "why", "says", "do")
+    return {name: event[name] for name in first if name in event} | event
+
+
 def _duration(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
     """Seconds since the task began (``began`` by the monotonic clock)."""
     if (began := event.pop("began", None)) is not None:
@@ -172,15 +193,21 @@ def set_up(settings: Settings, *, stream: Any = None) -> None:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        _local_time(settings.timezone)
+        if pretty
+        else structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.stdlib.ExtraAdder(),
         structlog.processors.ExceptionRenderer(_traceback),
     ]
     last: list[Any] = (
         [
+            _for_people,
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
+                sort_keys=False,
+                pad_event_to=20,
+                colors=sys.stderr.isatty(),
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
         ]
         if pretty
         else [

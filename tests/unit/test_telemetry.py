@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 
 import kombu.exceptions
 import pytest
@@ -207,6 +208,7 @@ def test_the_console_form_is_for_people(logs, recwarn):
     except RuntimeError:
         telemetry.get("x").exception("unexpected_error")
     lines = logs.text.splitlines()
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \[info", lines[0])
     assert "delivered" in lines[0]
     assert "attempt=2" in lines[0]
     assert "order_id=1-01" in lines[0]
