@@ -39,7 +39,9 @@ _AWAY = (redis.ConnectionError, redis.TimeoutError, ConnectionError, kombu.excep
 _SAY_AGAIN_SECONDS = 10.0
 #: What an error quotes.
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
-_FULL = "Redis is full and takes nothing new: give it more memory (maxmemory). Nothing is lost, work goes on then"
+_FULL = (
+    "Redis is full and takes nothing new: give it more memory (maxmemory). Nothing is lost, work goes on then"
+)
 
 
 class OneLine(logging.Filter):

@@ -90,10 +90,10 @@ def test_pods_become_ready_work_and_end(pods, wait_until):
     status, text = get(metrics, user=SECRETS["metrics-basic-auth"])
     assert status == 200
     for metric in (  # what deploy/kubernetes/overlays/production/scaling.yaml scales on
-        'vtexorders_queue_messages{queue="orders"}',
-        "vtexorders_in_flight_messages ",
-        "vtexorders_oldest_work_seconds ",
+        "vtexorders_open_orders ",
         "vtexorders_open_commands ",
+        "vtexorders_oldest_work_seconds ",
+        'vtexorders_queue_messages{queue="celery"}',
     ):
         assert f"\n{metric}" in text
     assert get(running.probes["flower"]["liveness"].replace("/healthcheck", "/"))[0] == 401

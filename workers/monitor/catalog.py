@@ -143,6 +143,9 @@ READ = _all(
         "Age of the oldest order of all stores that is open or parked: for what changes the number of workers",
     ),
     Metric(
+        "vtexorders_open_orders", "gauge", "Orders of all stores that wait or are in progress: for the same"
+    ),
+    Metric(
         "vtexorders_open_commands",
         "gauge",
         "Commands of all stores that wait or are in progress: for the same",

@@ -146,9 +146,9 @@ def _of_all(reading: Reading) -> None:
     """What a scaler asks for, which can name neither stores nor sums."""
     ages = reading.values.get("vtexorders_oldest_order_seconds", {}).values()
     reading.put("vtexorders_oldest_work_seconds", max(ages, default=0.0))
-    reading.put(
-        "vtexorders_open_commands", sum(reading.matching("vtexorders_commands", state="open").values())
-    )
+    for what in ("orders", "commands"):
+        found = reading.matching(f"vtexorders_{what}", state="open")
+        reading.put(f"vtexorders_open_{what}", sum(found.values()))
 
 
 def _remembered(reading: Reading, ledger: Ledger, feed_poll: float) -> None:
