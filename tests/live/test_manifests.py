@@ -17,6 +17,7 @@ SECRETS = {
     "metrics-basic-auth": "prometheus:metrics-password",
     "flower-basic-auth": "ops:flower-password",
     "web-tokens": WEB_TOKEN,
+    "hook-secret": "the-secret-of-the-hook-0123456789",
 }
 
 

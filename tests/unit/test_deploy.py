@@ -1,0 +1,63 @@
+"""What deploy/README.md tells to type makes what the compose file and the manifests need."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from workers import redis_address
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+README = (DEPLOY / "README.md").read_text(encoding="utf-8")
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+
+
+def shell(heading):
+    """The first shell block below a heading."""
+    return re.sub(r"(?m)^   ", "", re.search(rf"## {heading}\n.*?```sh\n(.*?)```", README, re.DOTALL)[1])
+
+
+@pytest.fixture
+def made(tmp_path):
+    """``deploy/secrets`` after both blocks, and what kubectl was called with."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not here")
+    shutil.copytree(DEPLOY / "redis", tmp_path / "deploy" / "redis")
+    calls = tmp_path / "calls"
+    for name in ("docker", "kubectl"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >> "{calls}"\n')
+        program.chmod(0o755)
+    script = f'set -e\nPATH="{tmp_path}/bin:$PATH"\n{shell("Compose")}\n{shell("Kubernetes")}'
+    subprocess.run(["sh", "-c", script], cwd=tmp_path, check=True, capture_output=True, text=True)
+    return tmp_path / "deploy" / "secrets", calls.read_text()
+
+
+def test_every_secret_of_compose_and_of_the_manifests_is_made(made):
+    folder, calls = made
+    wanted = {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()}
+    written = {file.name: file.read_text() for file in folder.iterdir()}
+    assert wanted <= written.keys()
+    assert all(text.strip() for text in written.values())
+    assert "CHANGE-ME" not in written["users.acl"]
+    address = redis_address.parse(written["redis_url"].strip())
+    assert f"user worker on >{address.password} " in written["users.acl"]
+    assert written["metrics_basic_auth"] == f"prometheus:{written['metrics_password']}"
+    given = dict(re.findall(r"--from-file=([a-z-]+)=(\S+)", calls))
+    manifests = "".join(file.read_text() for file in DEPLOY.rglob("kubernetes/**/*.yaml"))
+    keys = set(re.findall(r"key: ([a-z-]+)[,}]", manifests))
+    assert given.keys() == keys
+    assert set(given.values()) <= written.keys()
+
+
+def test_every_profile_of_compose_is_told():
+    profiles = {
+        profile for service in COMPOSE["services"].values() for profile in service.get("profiles", [])
+    }
+    assert {f"--profile {profile}" for profile in profiles} <= set(re.findall(r"--profile [a-z]+", README))
