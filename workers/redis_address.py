@@ -84,8 +84,9 @@ def parse(text: str) -> Address:
 
 def connect(settings: Settings, **more: Any) -> redis.Redis:
     """A client of the ledger's Redis; ``more`` goes before our own options."""
-    import redis  # noqa: PLC0415 - the settings need an address, and no client
-    from redis.sentinel import Sentinel  # noqa: PLC0415
+    from redis.sentinel import Sentinel  # noqa: PLC0415 - the settings need an address, and no client
+
+    from workers.net.kept import Kept  # noqa: PLC0415
 
     address = parse(str(settings.redis_url))
     options: dict[str, Any] = {
@@ -100,7 +101,7 @@ def connect(settings: Settings, **more: Any) -> redis.Redis:
     }
     if not address.service:
         (host, port), *_ = address.hosts
-        return redis.Redis(host=host, port=port, **options)
+        return Kept(host=host, port=port, **options)
     watchers = Sentinel(  # type: ignore[no-untyped-call]
         address.hosts, sentinel_kwargs=_to_sentinels(address, settings), **options
     )

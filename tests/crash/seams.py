@@ -21,6 +21,7 @@ from redis.client import Pipeline
 from sqlalchemy.engine.default import DefaultDialect
 
 import workers.ledger
+from workers.net.kept import Kept
 
 DIED = 9  # the exit code
 #: Redis commands that change nothing. One that is not here counts as an effect.
@@ -62,6 +63,7 @@ class Seams:
         self._lock = threading.RLock()
         self._patch(urllib3.connectionpool.HTTPConnectionPool, "urlopen", self._http)
         self._patch(redis.Redis, "execute_command", self._command)
+        Kept.execute_command = redis.Redis.execute_command  # the same calls, on connections of the pool
         self._patch(Pipeline, "execute", self._pipeline)
         self._patch(DefaultDialect, "do_execute", self._statement)
         self._patch(DefaultDialect, "do_commit", lambda *_: "ERP COMMIT")
