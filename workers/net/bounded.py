@@ -12,6 +12,7 @@ import io
 import time
 from typing import TYPE_CHECKING, Any
 
+import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -83,7 +84,48 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 class BoundedAdapter(HTTPAdapter):
-    """requests' adapter on such connections, directly or through an HTTP proxy."""
+    """requests' adapter on such connections, directly or through an HTTP proxy.
+
+    Without a proxy the pool of a host is looked for once, and an answer has no cookies, whose jar costs more to make
+    than all that :class:`~workers.net.transport.Transport` looks at.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._pools: dict[tuple[str, object], Any] = {}
+        super().__init__(*args, **kwargs)
+
+    def get_connection_with_tls_context(
+        self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """The pool of the request's host, as requests finds it."""
+        if proxies or cert:
+            return super().get_connection_with_tls_context(request, verify, proxies, cert)
+        which = request.url[: _end_of_host(request.url)], verify
+        pool = self._pools.get(which)
+        if pool is None:
+            pool = self._pools[which] = super().get_connection_with_tls_context(request, verify)
+        return pool
+
+    def request_url(self, request: Any, proxies: Any) -> Any:
+        """What stands in the request's first line."""
+        if proxies:
+            return super().request_url(request, proxies)
+        return "/" + request.url[_end_of_host(request.url) :].lstrip(
+            "/"
+        )  # two slashes would begin with a host
+
+    def build_response(self, req: Any, resp: Any) -> Any:
+        """The answer, without cookies and encoding."""
+        response: Any = requests.Response.__new__(requests.Response)
+        response.status_code, response.headers, response.raw = resp.status, resp.headers, resp
+        response.request, response.url = req, req.url
+        response._content, response._content_consumed = False, False  # noqa: SLF001 - what close() looks at
+        return response
+
+    def close(self) -> None:
+        """Close the idle connections; the next call opens others."""
+        self._pools.clear()
+        super().close()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """As requests makes it, with our connections."""
@@ -96,6 +138,11 @@ class BoundedAdapter(HTTPAdapter):
         if not proxy.lower().startswith("socks"):
             _use(manager)
         return manager
+
+
+def _end_of_host(url: str) -> int:
+    end = url.find("/", url.index("://") + 3)
+    return end if end >= 0 else len(url)
 
 
 def _use(manager: PoolManager) -> None:
