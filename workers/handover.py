@@ -86,6 +86,8 @@ class Handover:
             root_id=before.root_id or before.id,
             chain=rest,
             ignore_result=True,
+            argsrepr="()",
+            kwargsrepr=repr(following["kwargs"]),
         )
         message = SimpleNamespace(
             headers=made.headers,
