@@ -11,8 +11,8 @@ import base64
 import json
 
 from workers import deaths, intake, telemetry
-from workers.app import COMMANDS, DEFAULT, HANDLING, ORDERS
 from workers.dispatch import enqueue
+from workers.queues import COMMANDS, DEFAULT, HANDLING, ORDERS
 from workers.runtime import Link
 
 log = telemetry.get(__name__)
@@ -58,7 +58,7 @@ def _named(link: Link, *queues: str) -> set[str]:
     """The orders, or the commands, that messages in these queues are about."""
     found: set[str] = set()
     for queue in queues:
-        for text in link.ledger.redis.lrange(queue, 0, LONGEST_QUEUE):
+        for text in link.ledger.redis.lrange(link.queues[queue], 0, LONGEST_QUEUE):
             _, named, _ = json.loads(base64.b64decode(json.loads(text)["body"]))
             found |= {str(named.get("key") or named.get("order_id"))}
     return found

@@ -26,6 +26,7 @@ from workers.command_ledger import DEAD, DONE, REFUSED, CommandClaim, CommandLed
 from workers.ledger import Refusal
 from workers.net.words import clean
 from workers.policy import CRASH_LIMIT, Bury, Decision, Park, Pause, Retry
+from workers.queues import COMMANDS
 from workers.runtime import Link
 from workers.vtex.client import Vtex
 from workers.vtex.details import OrderDetails
@@ -288,6 +289,10 @@ class Command(Task):  # type: ignore[misc]
                     self._refuse(link, order_id, asked, key, why)
                     return f"refused: {why}"
                 recorded, own_message = True, recorded
+                if not own_message and link.queues[COMMANDS] != COMMANDS:
+                    # it came by everybody's queue, and has its turn in its store's
+                    intake.enqueue(name, id_, self.kind, str(order_id))
+                    return f"command {_shown(id_)}"
                 self._carry(link, link.commands, id_, own_message=own_message)
             except BROKER_TROUBLE as error:
                 log.warning("redis_unavailable", error=type(error).__name__)

@@ -56,7 +56,7 @@ def drain(process: Runtime, link: Link, renew: Callable[[], object]) -> int:
             log.info("feed_waits", why="enough orders are open", read=total)
             break
         readers = min(readers, IO_THREADS, -(-room // LARGEST_LOT))
-        reads = [process.io.submit(read_lot, link) for _ in range(readers)]
+        reads = [link.io.submit(read_lot, link) for _ in range(readers)]
         got = _sum_up(reads)
         total += got
         empty = 0 if got else empty + 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tasks.base import Step, Tick, To, Work
-from workers import errors, runtime, telemetry
+from workers import errors, telemetry
 from workers.app import app
 from workers.erp.sink import CANCELED, CANCELLATION_REQUESTED, ORDER_READY
 from workers.ledger import ACK, DOWNLOAD, IGNORED, START_HANDLING
@@ -136,7 +136,7 @@ def ack(link: Link) -> None:
             link.ledger.settle_acks(acks)  # nothing is committed: the events come back, and are known then
         return
     lots = -(-link.ledger.waiting_acks() // 10)
-    for done in [runtime.current().io.submit(_commit_all, link) for _ in range(min(lots, IO_THREADS))]:
+    for done in [link.io.submit(_commit_all, link) for _ in range(min(lots, IO_THREADS))]:
         done.result()
 
 

@@ -11,13 +11,14 @@ from typing import cast
 
 from tasks import bereaved
 from tasks.base import Tick
-from workers import errors, intake, runtime, telemetry
-from workers.app import COMMANDS, HANDLING, ORDERS, app
+from workers import errors, intake, telemetry
+from workers.app import app
 from workers.dispatch import enqueue
 from workers.erp.sink import Forgetful
 from workers.feed_watch import GAP, LISTED, shared
 from workers.ledger import DOWNLOAD
 from workers.outcome import report
+from workers.queues import COMMANDS, HANDLING, ORDERS
 from workers.reconcile import LOOK_BACK, close_gap, close_other_gaps
 from workers.runtime import Link
 
@@ -56,7 +57,7 @@ def reconcile(link: Link) -> None:
         if renew is None:
             return
         link.ledger.forget_deliveries()
-        until = datetime.now(UTC) - timedelta(seconds=runtime.current().settings.reconcile_min_age)
+        until = datetime.now(UTC) - timedelta(seconds=link.settings.reconcile_min_age)
         try:
             gap = close_gap(link, until - LOOK_BACK, until, renew)
             if link.ledger.recall(LISTED) is None or link.ledger.recall(GAP) is not None:
@@ -129,7 +130,7 @@ def _sweep(link: Link, renew: Callable[[], object]) -> None:
             enqueue(link.account.name, order_id, step)
         total += len(found)
         renew()
-    waiting = bool(link.ledger.redis.llen(COMMANDS))
+    waiting = bool(link.ledger.redis.llen(link.queues[COMMANDS]))
     while asked := link.commands.due(waiting=waiting):
         for command, kind, order_id in asked:
             intake.enqueue(link.account.name, command, kind, order_id)
@@ -148,8 +149,8 @@ def _queues_hold_all(link: Link) -> bool:
         if look:
             time.sleep(LOOK_AGAIN_SECONDS)
         with link.ledger.redis.pipeline() as pipe:  # one instant
-            pipe.llen(ORDERS)
-            pipe.llen(HANDLING)
+            pipe.llen(link.queues[ORDERS])
+            pipe.llen(link.queues[HANDLING])
             pipe.hget(link.ledger.key("counts"), "open")
             pipe.zcard(link.ledger.key("acks"))
             orders, handling, still_open, commits = (int(n or 0) for n in pipe.execute())
@@ -159,15 +160,24 @@ def _queues_hold_all(link: Link) -> bool:
 
 
 def _in_flight(link: Link) -> int:
-    """How many messages of orders the workers hold.
+    """How many messages of the store's orders the workers hold.
 
     What a worker fetched long ago does not count: that worker died with it. Nor do messages of other kinds,
     such as the tick that runs this: they would hide as many losses.
     """
-    broker = link.ledger.redis
+    broker, ours = link.ledger.redis, {link.queues[ORDERS], link.queues[HANDLING]}
     newest = time.time() - link.ledger.patience
-    tags = cast("list[str]", broker.zrevrangebyscore("unacked_index", "+inf", newest, start=0, num=LOOKED_AT))
-    if len(tags) == LOOKED_AT:  # so many that a few of another kind do not matter
-        return int(broker.zcount("unacked_index", newest, "+inf"))
-    held = cast("list[str | None]", broker.hmget("unacked", tags)) if tags else []
-    return sum(json.loads(text)[2] in (ORDERS, HANDLING) for text in held if text)  # message, exchange, key
+    found, start = 0, 0
+    while True:
+        tags = cast(
+            "list[str]",
+            broker.zrevrangebyscore("unacked_index", "+inf", newest, start=start, num=LOOKED_AT),
+        )
+        if len(tags) == LOOKED_AT and ours == {ORDERS, HANDLING}:
+            # one store's alone: so many that a few of another kind do not matter
+            return int(broker.zcount("unacked_index", newest, "+inf"))
+        held = cast("list[str | None]", broker.hmget("unacked", tags)) if tags else []
+        found += sum(json.loads(text)[2] in ours for text in held if text)  # message, exchange, key
+        if len(tags) < LOOKED_AT:
+            return found
+        start += LOOKED_AT

@@ -12,15 +12,10 @@ from typing import Any
 from celery import Celery, signals
 from kombu import Exchange, Queue
 
-from workers import broker, handover, policy, redis_address, runtime, telemetry
+from workers import broker, fairness, handover, policy, queues, redis_address, runtime, telemetry
 from workers import settings as settings_module
 from workers.heartbeat import Heartbeat
 from workers.settings import Settings
-
-#: Queues by purpose, in the order in which a free worker looks at them: what is under way ends before new work
-#: begins. ``celery`` is the default queue, for programs that send a task by name and know nothing of ours.
-UPKEEP, HANDLING, COMMANDS, ORDERS, DEFAULT = "upkeep", "handling", "commands", "orders", "celery"
-QUEUES = (UPKEEP, HANDLING, COMMANDS, DEFAULT, ORDERS)
 
 #: Seconds until the broker gives an unacknowledged message to somebody else. Longer than any step may take.
 VISIBILITY_TIMEOUT = 300
@@ -38,6 +33,7 @@ WATCH_SECONDS = 60.0
 EXPIRE_SECONDS = 3600.0
 
 broker.patch()
+fairness.patch()
 
 app = Celery(
     "vtexorders",
@@ -49,7 +45,7 @@ app.steps["consumer"].add(handover.HandoverStep)
 
 def configuration(settings: Settings) -> dict[str, Any]:
     """Celery's settings for ours."""
-    threads = settings.worker_concurrency
+    threads, several = settings.worker_concurrency, len(settings.accounts) > 1
     broker = redis_address.broker(settings)
     return {
         **broker,
@@ -64,7 +60,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "socket_keepalive": True,
             "health_check_interval": 25,
             "max_connections": threads + 32,
-            "queue_order_strategy": "priority",
+            "queue_order_strategy": "workers.fairness:Turns" if several else "priority",
             "priority_steps": [0],
             **broker.get("broker_transport_options", {}),
         },
@@ -84,6 +80,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_prefetch_multiplier": 1,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_pool": "threads",
+        "worker_consumer": "workers.fairness:FairConsumer" if several else "celery.worker.consumer:Consumer",
         "worker_concurrency": threads,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
@@ -92,20 +89,13 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "task_serializer": "json",
         "accept_content": ["json"],
         "task_publish_retry_policy": {"max_retries": 3, "interval_start": 0.1, "interval_max": 1.0},
-        "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
-        "task_default_queue": DEFAULT,
+        "task_queues": [
+            Queue(name, Exchange(name), routing_key=name)
+            for name in queues.of_purpose(settings, *queues.QUEUES)
+        ],
+        "task_default_queue": queues.DEFAULT,
         "task_create_missing_queues": False,
-        "task_routes": {
-            "feed.*": UPKEEP,
-            "upkeep.*": UPKEEP,
-            "orders.ack": UPKEEP,
-            "orders.tell": UPKEEP,
-            **dict.fromkeys(
-                ("orders.invoice", "orders.tracking", "orders.cancel", "orders.change"), COMMANDS
-            ),
-            "orders.download": ORDERS,
-            "orders.start_handling": HANDLING,
-        },
+        "task_routes": (queues.Router(settings),),
         "beat_scheduler": "workers.beat:Clock",  # no schedule file: every tick may be lost or doubled
         "beat_max_loop_interval": 1,
         "beat_schedule": schedule(settings),
@@ -116,17 +106,6 @@ def configuration(settings: Settings) -> dict[str, Any]:
 
 def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     """What beat sends; a tick that nobody took within its period is dropped, so that ticks never pile up."""
-    ticks = {
-        "feed.poll": settings.feed_poll,
-        "orders.ack": ACK_SECONDS,
-        "upkeep.sweep": settings.sweep,
-        "upkeep.probe": PAUSE_LOOK_SECONDS,
-        "upkeep.reconcile": settings.reconcile,
-        "upkeep.watch_feed": WATCH_SECONDS,
-        "upkeep.look_again": WATCH_SECONDS,
-        "orders.tell": TELL_SECONDS,
-        "upkeep.expire": EXPIRE_SECONDS,
-    }
     return {
         f"{task} {account}": {
             "task": task,
@@ -136,7 +115,22 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
             "options": {"expires": max(3 * period, 60.0)},
         }
         for account in settings.accounts
-        for task, period in ticks.items()
+        for task, period in _ticks(settings.of(account)).items()
+    }
+
+
+def _ticks(store: Settings) -> dict[str, float]:
+    """What is done for a store again and again, and the seconds between."""
+    return {
+        "feed.poll": store.feed_poll,
+        "orders.ack": ACK_SECONDS,
+        "upkeep.sweep": store.sweep,
+        "upkeep.probe": PAUSE_LOOK_SECONDS,
+        "upkeep.reconcile": store.reconcile,
+        "upkeep.watch_feed": WATCH_SECONDS,
+        "upkeep.look_again": WATCH_SECONDS,
+        "orders.tell": TELL_SECONDS,
+        "upkeep.expire": EXPIRE_SECONDS,
     }
 
 

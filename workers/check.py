@@ -6,21 +6,24 @@ Permissions to write (start handling) cannot be tried without doing it: they are
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Literal
 
 import redis
 
-from workers import errors, heartbeat, redis_address, rights
+from workers import errors, heartbeat, queues, redis_address, rights
 from workers.erp.sink import Sink
 from workers.feed_watch import LOOKED_AT, faults_of
 from workers.ledger import Ledger
 from workers.monitor.readings import read
 from workers.monitor.watch import alarms
-from workers.settings import Account, Settings
+from workers.runtime import ledger_of, open_erp
+from workers.settings import Settings, SettingsError
 from workers.vtex.client import Vtex
 from workers.vtex.schemas import FeedConfig, OrderPage
 
@@ -51,6 +54,7 @@ class Finding:
     about: str
     says: str
     do: str = ""
+    account: str = ""  # "" is what all stores share
 
 
 def good(about: str, says: str) -> Finding:
@@ -125,10 +129,10 @@ def check_erp(sink: Sink) -> Iterator[Finding]:
         yield good("ERP", "reachable, and takes orders")
 
 
-def check_redis(client: redis.Redis, user: str | None = None) -> Iterator[Finding]:
+def check_redis(client: redis.Redis, user: str | None = None, more: Sequence[str] = ()) -> Iterator[Finding]:
     """Reachable, lets us do what we need, keeps what it is given, and never throws anything away."""
     try:
-        lacking = rights.missing(client)
+        lacking = rights.missing(client, more)
         info = {} if lacking else client.info()
     except redis.RedisError as error:
         yield Finding(
@@ -168,20 +172,33 @@ def check_redis(client: redis.Redis, user: str | None = None) -> Iterator[Findin
         )
 
 
-def check_work(client: redis.Redis, ledger: Ledger, settings: Settings) -> Iterator[Finding]:
-    """Whether anybody works, and what is stopped."""
+def check_work(client: redis.Redis, ledgers: Sequence[Ledger], loaded: Settings) -> Iterator[Finding]:
+    """Whether anybody works, what is stopped, and what the alarms say."""
     workers, said = heartbeat.living(client), _LOOKED_AT
     if not workers:
         said |= {"no_worker", "beat_missing"}
         yield Finding("look", "workers", "nobody works", "run: vtexorders up")
     else:
         yield good("workers", f"{len(workers)} worker processes")
-        polled = ledger.recall("polled")
-        age = ledger.now() - polled if polled else None
-        if age is None or age > 10 * settings.feed_poll + 60:
-            last = f"for {age:.0f} s" if age is not None else "yet"
-            said |= {"beat_missing"}
-            yield Finding("bad", "beat", f"the feed has not been read {last}", "run beat: vtexorders beat")
+    for ledger in ledgers:
+        for finding in _progress(ledger, loaded.of(ledger.account), working=bool(workers)):
+            if finding.about == "beat":
+                said |= {"beat_missing"}
+            yield replace(finding, account=ledger.account)
+    names = {ledger.account for ledger in ledgers}
+    for alarm in alarms(client, loaded, read(client, ledgers, loaded)):
+        if alarm.name not in said and (not alarm.account or alarm.account in names):
+            level: Level = "bad" if alarm.severity == "critical" else "look"
+            yield Finding(level, alarm.name.replace("_", " "), alarm.says, alarm.do, alarm.account)
+
+
+def _progress(ledger: Ledger, store: Settings, *, working: bool) -> Iterator[Finding]:
+    """Whether a store's work goes on, and what it left for a person."""
+    polled = ledger.recall("polled")
+    age = ledger.now() - polled if polled else None
+    if working and (age is None or age > 10 * store.feed_poll + 60):
+        last = f"for {age:.0f} s" if age is not None else "yet"
+        yield Finding("bad", "beat", f"the feed has not been read {last}", "run beat: vtexorders beat")
     for scope, pause in ledger.paused().items():
         who = pause.get("by") or "the system"
         yield Finding(
@@ -201,10 +218,6 @@ def check_work(client: redis.Redis, ledger: Ledger, settings: Settings) -> Itera
     dead = ledger.counts().dead
     if dead:
         yield Finding("look", "orders", f"{dead} dead", "run: vtexorders dead")
-    for alarm in alarms(client, settings, read(client, [ledger], settings)):
-        if alarm.name not in said:
-            level: Level = "bad" if alarm.severity == "critical" else "look"
-            yield Finding(level, alarm.name.replace("_", " "), alarm.says, alarm.do)
 
 
 def check_alone(vtex: Vtex, ledger: Ledger, settings: Settings) -> Iterator[Finding]:
@@ -243,40 +256,66 @@ def check_clock(date: str | None) -> Iterator[Finding]:
         yield good("clock", "agrees with VTEX's")
 
 
-def examine(account: Account, settings: Settings, sink: Sink) -> Iterator[Finding]:
-    """Everything that can be looked at, each thing although another one is broken."""
-    from workers.check_web import check_web  # noqa: PLC0415 - it needs what is here
-    from workers.runtime import ledger_of  # noqa: PLC0415
-
-    vtex = Vtex(account, timeout=settings.http_timeout, pool=1)
+def examine(loaded: Settings, names: Sequence[str]) -> Iterator[Finding]:
+    """Everything that can be looked at, each thing although another one is broken: the stores, then what they share."""
+    sinks = _sinks(loaded, names)
     try:
-        yield from check_vtex(vtex, settings)
-        yield from check_web(vtex, account, settings)
+        with ThreadPoolExecutor(len(names)) as asking:  # none waits for another
+            for found in asking.map(
+                lambda name: [replace(one, account=name) for one in _store(loaded.of(name), sinks[name])],
+                names,
+            ):
+                yield from found
+    finally:
+        for sink in sinks.values():
+            sink.close()
+    if loaded.redis_url is None:
+        yield Finding(
+            "look",
+            "Redis",
+            f"nothing is running in {loaded.data_dir}",
+            "start it: vtexorders up (or set REDIS_URL)",
+        )
+        return
+    with closing(redis_address.connect(loaded)) as client:
+        ok, user = True, redis_address.parse(loaded.redis_url).username
+        for finding in check_redis(client, user, queues.more(loaded)):
+            ok = ok and not finding.says.startswith("cannot be used")
+            yield finding
+        if ok:
+            ledgers = [ledger_of(client, loaded, name) for name in names]
+            yield from check_work(client, ledgers, loaded)
+            for ledger in ledgers:
+                store = loaded.of(ledger.account)
+                with closing(Vtex(store.account(), timeout=store.http_timeout, pool=1)) as vtex:
+                    for finding in check_alone(vtex, ledger, store):
+                        yield replace(finding, account=ledger.account)
+
+
+def _store(store: Settings, sink: Sink) -> Iterator[Finding]:
+    """What one store has for itself."""
+    from workers.check_web import check_web  # noqa: PLC0415 - it needs what is here
+
+    with closing(Vtex(store.account(), timeout=store.http_timeout, pool=1)) as vtex:
+        yield from check_vtex(vtex, store)
+        yield from check_web(vtex, store.account(), store)
         yield from check_erp(sink)
         yield from check_clock(vtex.server_date)
-        if settings.redis_url is None:
-            yield Finding(
-                "look",
-                "Redis",
-                f"nothing is running in {settings.data_dir}",
-                "start it: vtexorders up (or set REDIS_URL)",
-            )
-            return
-        client = redis_address.connect(settings)
+
+
+def _sinks(loaded: Settings, names: Sequence[str]) -> dict[str, Sink]:
+    """Each store's; ``SettingsError`` with all that cannot be opened."""
+    sinks: dict[str, Sink] = {}
+    problems: list[str] = []
+    for name in names:
         try:
-            ok = True
-            user = redis_address.parse(settings.redis_url).username
-            for finding in check_redis(client, user):
-                ok = ok and not finding.says.startswith("cannot be used")
-                yield finding
-            if ok:
-                ledger = ledger_of(client, settings, account.name)
-                yield from check_work(client, ledger, settings)
-                yield from check_alone(vtex, ledger, settings)
-        finally:
-            client.close()
-    finally:
-        vtex.close()
+            sinks[name] = open_erp(loaded.of(name), pool=1)
+        except SettingsError as error:
+            store = f"{name}: " if len(loaded.accounts) > 1 else ""
+            problems += [store + problem for problem in error.problems]
+    if problems:
+        raise SettingsError(problems)
+    return sinks
 
 
 def tried(about: str, call: Callable[[], Any]) -> tuple[Any, Finding | None]:

@@ -49,7 +49,7 @@ def enqueue_all(account: str, order_ids: Sequence[str]) -> None:
 
 
 def _publish(account: str, order_ids: Sequence[str]) -> None:
-    queue = app.amqp.router.route({}, CHAIN[DOWNLOAD])["queue"].name
+    queue = app.amqp.router.route({}, CHAIN[DOWNLOAD], (), {"account": account})["queue"].name
     with app.producer_or_acquire() as producer, producer.batch():
         for order_id in order_ids:
             message = message_of(account, order_id)

@@ -39,7 +39,7 @@ class Handover:
         """Whether the next step of a chain may run here: this worker reads its queue, and is not being emptied."""
         following = chain[-1]
         ours = following["task"] in self._app.tasks and not following.get("args")
-        return ours and self._queue(following["task"]) in self._app.amqp.queues.consume_from
+        return ours and self._queue(following) in self._app.amqp.queues.consume_from
 
     def run(self, chain: list[dict[str, Any]], before: Context, given: object) -> bool:
         """Run the next step of ``chain``, which follows the task of the request ``before``, to its end.
@@ -70,12 +70,12 @@ class Handover:
             _thread.given = None
         return True
 
-    def _queue(self, name: str) -> str:
-        return str(self._app.amqp.router.route({}, name)["queue"].name)
+    def _queue(self, step: dict[str, Any]) -> str:
+        return str(self._app.amqp.router.route({}, step["task"], (), step["kwargs"])["queue"].name)
 
     def _request(
         self, task: Task, following: dict[str, Any], rest: list[dict[str, Any]], before: Context
-    ) -> Request:
+    ) -> InPlace:
         """What a worker makes of the message that the canvas would have published."""
         made = self._app.amqp.create_task_message(
             following["options"]["task_id"],
@@ -93,9 +93,9 @@ class Handover:
             headers=made.headers,
             properties=made.properties,
             body=made.body,
-            delivery_info={"exchange": "", "routing_key": self._queue(task.name)},
+            delivery_info={"exchange": "", "routing_key": self._queue(following)},
         )
-        return Request(
+        return InPlace(
             message,
             hostname=self._consumer.hostname,
             eventer=self._consumer.event_dispatcher,
@@ -103,6 +103,10 @@ class Handover:
             task=task,
             decoded=True,
         )
+
+
+class InPlace(Request):  # type: ignore[misc]
+    """The request of a step that runs in another one's thread: it takes no slot of its own."""
 
 
 class HandoverStep(bootsteps.StartStopStep):  # type: ignore[misc]

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from workers import runtime
-from workers.app import COMMANDS, app
+from workers import queues, runtime
+from workers.app import app
 from workers.command_ledger import ENDS, CommandLedger
 from workers.errors import Conflict, Invalid, OrderLinkError
 from workers.vtex.payloads import load_cancel, load_change, load_invoice, load_tracking
@@ -140,8 +140,9 @@ def enqueue_all(commands: Iterable[tuple[str, str, str, str]]) -> None:
             made = app.amqp.create_task_message(
                 uuid.uuid4().hex, KINDS[kind], (), kwargs, argsrepr="()", kwargsrepr=repr(kwargs)
             )
+            queue = queues.among(app.amqp.queues, queues.COMMANDS, account)
             producer.publish(
-                made.body, routing_key=COMMANDS, serializer="json", headers=made.headers, **made.properties
+                made.body, routing_key=queue, serializer="json", headers=made.headers, **made.properties
             )
 
 
@@ -167,7 +168,7 @@ def ask(
     process = runtime.current()
     name = process.settings.account(account).name
     book = process.link(name).commands
-    accepted = accept(book, kind, order_id, payload, zone=process.settings.timezone, key=key)
+    accepted = accept(book, kind, order_id, payload, zone=process.settings.of(name).timezone, key=key)
     if accepted.state not in ENDS:
         enqueue(name, accepted.id, kind, order_id)
     return accepted

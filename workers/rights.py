@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from redis.exceptions import NoPermissionError, ResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import redis
 
@@ -47,9 +47,13 @@ _SENT: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 
 
-def needed(db: int = 0) -> Iterator[tuple[str, str, list[str]]]:
-    """Each right: the command's name, the key or channel ("" for none), and the words to try it with."""
-    for keys, commands in _SENT:
+def needed(db: int = 0, more: Iterable[str] = ()) -> Iterator[tuple[str, str, list[str]]]:
+    """Each right: the command's name, the key or channel ("" for none), and the words to try it with.
+
+    ``more`` are the queues of stores, where there are several.
+    """
+    of_stores = (tuple(more), _SENT[0][1]), (tuple(f"_kombu.binding.{queue}" for queue in more), _SENT[1][1])
+    for keys, commands in (*_SENT, *of_stores):
         for key in keys:
             for command in commands.split("; "):
                 name = key.replace("{db}", str(db))
@@ -57,7 +61,7 @@ def needed(db: int = 0) -> Iterator[tuple[str, str, list[str]]]:
                 yield " ".join(words[: 2 if words[0] == "SCRIPT" else 1]), name, words
 
 
-def missing(client: redis.Redis) -> list[str]:
+def missing(client: redis.Redis, more: Iterable[str] = ()) -> list[str]:
     """The rights that our user lacks, such as ``LPUSH orders``; ``RedisError`` when nobody answers."""
     pool = client.connection_pool
     db = pool.connection_kwargs.get("db", 0)
@@ -67,7 +71,9 @@ def missing(client: redis.Redis) -> list[str]:
         lacking = [words for words in around if _refused(connection, words.split())]
         if "MULTI" not in lacking:
             lacking += [
-                f"{name} {key}".strip() for name, key, words in needed(db) if _refused(connection, words)
+                f"{name} {key}".strip()
+                for name, key, words in needed(db, more)
+                if _refused(connection, words)
             ]
     finally:
         connection.disconnect()  # and with it goes what was queued, whatever happened

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections import defaultdict
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
 import redis
 
-from workers import errors, redis_address, telemetry
+from workers import errors, queues, redis_address, telemetry
 from workers.breaker import Breaker, unavailable
 from workers.command_ledger import CommandLedger
 from workers.conditions import Conditions
@@ -27,25 +29,30 @@ from workers.vtex.client import Vtex
 
 log = telemetry.get(__name__)
 
-#: How many feed reads or commits one process has on the way at once.
+#: How many feed reads or commits of a store one process has on the way at once.
 IO_THREADS = 8
 #: Seconds between two looks at whether a paused store or ERP lets us in again.
 PROBE_SECONDS = 60.0
 
 
 def lease_of(settings: Settings) -> float:
-    """Seconds: between two renewals a step makes one call, to VTEX or to the ERP, which must end inside the lease."""
-    return max(30.0, 10.0 + SILENCES * settings.http_timeout)
+    """Seconds: between two renewals a step makes one call, to VTEX or to the ERP, which must end inside the lease.
+
+    Of one store's settings; of several stores', the longest.
+    """
+    longest = max((settings.of(name).http_timeout for name in settings.accounts), default=0.0)
+    return max(30.0, 10.0 + SILENCES * longest)
 
 
 def ledger_of(client: redis.Redis, settings: Settings, account: str) -> Ledger:
     """An account's ledger, the same for workers and console."""
-    lease = lease_of(settings)
-    return Ledger(client, account, shadow=settings.shadow, lease=lease, patience=max(60.0, 2 * lease))
+    mine = settings.of(account)
+    lease = lease_of(mine)
+    return Ledger(client, account, shadow=mine.shadow, lease=lease, patience=max(60.0, 2 * lease))
 
 
 def open_erp(settings: Settings, pool: int) -> Sink:
-    """The sink that the settings name; ``SettingsError`` with one sentence if there is none."""
+    """The sink that one store's settings name; ``SettingsError`` with one sentence if there is none."""
     options = SinkOptions(
         token=settings.erp_token,
         signing_secret=settings.erp_signing_secret,
@@ -58,7 +65,7 @@ def open_erp(settings: Settings, pool: int) -> Sink:
     raise SettingsError([f"ERP_URL cannot be used: {problem}"])
 
 
-@dataclass(slots=True)
+@dataclass
 class Link:
     """Everything that a step of one account's orders may use."""
 
@@ -68,9 +75,23 @@ class Link:
     vtex: Vtex
     sink: Sink
     policy: Policy
-    settings: Settings
+    settings: Settings  # of this store
     erp_breaker: Breaker
     meter: Meter
+    #: Its queues by purpose.
+    queues: Mapping[str, str]
+
+    @cached_property
+    def io(self) -> ThreadPoolExecutor:
+        """Threads for the parallel calls inside of one task (feed reads, commits); no other store waits for them."""
+        return ThreadPoolExecutor(IO_THREADS, thread_name_prefix=f"io-{self.account.name}")
+
+    def close(self) -> None:
+        """Give back connections and threads."""
+        self.vtex.close()
+        self.sink.close()
+        if "io" in self.__dict__:
+            self.io.shutdown()
 
     @property
     def commands(self) -> CommandLedger:
@@ -132,12 +153,7 @@ class Runtime:
         self.stopping = threading.Event()
         self.heartbeat: Heartbeat | None = None
         self._links: dict[str, Link] = {}
-        self._lock = threading.Lock()
-
-    @cached_property
-    def io(self) -> ThreadPoolExecutor:
-        """Threads for the parallel calls inside of one task (feed reads, commits)."""
-        return ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")
+        self._building: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def token(self) -> str:
         """A claim's token: which process it is, and one execution of one task."""
@@ -146,10 +162,27 @@ class Runtime:
 
     def link(self, name: str) -> Link:
         """The link of an account; ``KeyError`` when the settings do not have it."""
-        with self._lock:
-            if name not in self._links:
-                self._links[name] = self._build(self.settings.account(name))
-            return self._links[name]
+        if name not in self._links:
+            account = self.settings.account(name)
+            with self._building[
+                name
+            ]:  # an ERP's own code may take its time: the other stores do not wait for it
+                if name not in self._links:
+                    self._links[name] = self._build(account)
+        return self._links[name]
+
+    def links(self) -> list[Link]:
+        """All of them; ``SettingsError`` with every problem that keeps one from being made."""
+        links, problems = [], []
+        for name in self.settings.accounts:
+            try:
+                links.append(self.link(name))
+            except SettingsError as error:
+                store = f"{name}: " if len(self.settings.accounts) > 1 else ""
+                problems += [store + problem for problem in error.problems]
+        if problems:
+            raise SettingsError(problems)
+        return links
 
     def warm_up(self) -> None:
         """Import and build now what the first order of each account would wait for."""
@@ -157,10 +190,10 @@ class Runtime:
             try:
                 self.link(name)
             except SettingsError as error:
-                log.error("settings", problem=str(error))
+                log.error("settings", problem=str(error), account=name)
 
     def _build(self, account: Account) -> Link:
-        settings = self.settings
+        settings = self.settings.of(account.name)
         ledger = ledger_of(self.redis, settings, account.name)
         ledger.owner = self.token
         meter = Meter(ledger)
@@ -194,6 +227,7 @@ class Runtime:
             settings,
             Breaker(ledger, "erp"),
             meter,
+            queues.of_store(self.settings, account.name),
         )
 
     def flush(self) -> None:
@@ -207,10 +241,7 @@ class Runtime:
             self.heartbeat.stop()
         self.flush()
         for link in self._links.values():
-            link.vtex.close()
-            link.sink.close()
-        if "io" in self.__dict__:
-            self.io.shutdown()
+            link.close()
         self.redis.close()
 
 

@@ -171,15 +171,16 @@ def secrets_of(settings: Settings) -> set[str]:
     found.add(settings.metrics_basic_auth.reveal().partition(":")[2])
     found.add(urlsplit(settings.alarm_url.reveal()).path.strip("/"))  # where chat programs have a key
     found.add(urlsplit(settings.alarm_url.reveal()).query)
-    found.add(settings.erp_token.reveal())
-    found.add(settings.hook_secret.reveal())
     found |= tokens.secrets_in(settings.web_tokens.reveal())
     found.add(settings.sentinel_password.reveal())
-    for secret in settings.erp_signing_secret.reveal().split():
-        found |= {secret, secret.removeprefix("whsec_")}
-    if settings.erp_url.startswith("http"):
-        found.add(urlsplit(settings.erp_url).query)  # where some endpoints want a key
-    for url in (settings.erp_url, settings.redis_url or ""):
+    stores = [settings, *(settings.of(name) for name in settings.accounts)]
+    for one in stores:
+        found |= {one.erp_token.reveal(), one.hook_secret.reveal()}
+        for secret in one.erp_signing_secret.reveal().split():
+            found |= {secret, secret.removeprefix("whsec_")}
+        if one.erp_url.startswith("http"):
+            found.add(urlsplit(one.erp_url).query)  # where some endpoints want a key
+    for url in (*(one.erp_url for one in stores), settings.redis_url or ""):
         password = urlsplit(url).password
         if password:
             found |= {password, unquote(password)}

@@ -10,7 +10,8 @@ from datetime import datetime
 
 from celery.app.trace import trace_task
 
-from workers.app import QUEUES, app
+from workers.app import app
+from workers.queues import QUEUES
 
 from .seams import Seams
 

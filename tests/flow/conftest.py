@@ -78,7 +78,8 @@ def _worker(_settings):
     import tasks.probe
     import tasks.upkeep
     import tasks.watch  # noqa: F401 - the worker's tasks
-    from workers.app import QUEUES, app, configuration
+    from workers.app import app, configuration
+    from workers.queues import QUEUES
 
     app.conf.update(configuration(_settings))
     for task in app.tasks.values():

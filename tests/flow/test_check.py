@@ -14,9 +14,9 @@ import requests
 from click.testing import CliRunner
 
 from workers import settings as settings_module
-from workers.app import QUEUES
 from workers.cli import console
 from workers.ledger import Ledger
+from workers.queues import QUEUES
 from workers.sandbox.config import SandboxConfig
 from workers.sandbox.process import SandboxProcess
 from workers.vtex.schemas import Event

@@ -7,7 +7,7 @@ import redis
 from celery import Celery
 
 from workers import embedded, heartbeat, rights
-from workers.app import QUEUES
+from workers.queues import QUEUES
 
 from .redis_servers import password, users
 from .system import System, free_port, get

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from types import SimpleNamespace
 
 import celery
 import pytest
@@ -16,7 +17,8 @@ import tasks.probe
 import tasks.upkeep
 import tasks.watch
 from workers import app as module
-from workers import policy
+from workers import fairness, policy, queues
+from workers.handover import InPlace
 from workers.settings import Account, Secret, Settings
 
 SETTINGS = Settings(
@@ -24,12 +26,19 @@ SETTINGS = Settings(
     erp_url="sqlite:///erp.db",
     redis_url="redis://127.0.0.1:6379/0",
 )
+ALONE = SETTINGS.of("one")
 
 
 @pytest.fixture
 def configured():
     """An application of the same configuration that no other test uses."""
-    return Celery("configured", set_as_current=False, config_source=module.configuration(SETTINGS))
+    return Celery("configured", set_as_current=False, config_source=module.configuration(ALONE))
+
+
+@pytest.fixture
+def fleet():
+    """The same for several stores."""
+    return Celery("fleet", set_as_current=False, config_source=module.configuration(SETTINGS))
 
 
 # --- configuration -----------------------------------------------------------------------------------------
@@ -47,26 +56,102 @@ def ours():
 
 
 @pytest.mark.parametrize("name", ours())
-def test_every_task_goes_to_a_queue_that_workers_read(configured, name):
+def test_every_task_goes_to_a_queue_that_workers_read(configured, fleet, name):
     options = configured.amqp.router.route({}, name, args=(), kwargs={"account": "one"})
-    assert options["queue"].name in module.QUEUES
-    assert options["queue"].name != module.DEFAULT or name.startswith("orders."), name
+    assert options["queue"].name in queues.QUEUES
+    assert options["queue"].name != queues.DEFAULT, name
+    mine = fleet.amqp.router.route({}, name, args=(), kwargs={"account": "other"})
+    assert mine["queue"].name == options["queue"].name + ".other"
+    assert mine["queue"].name in queues.of_purpose(SETTINGS, *queues.QUEUES)
 
 
 def test_first_steps_come_last():
     """A free worker ends what is under way before it begins something new."""
-    assert module.QUEUES[0] == module.UPKEEP
-    assert module.QUEUES[-1] == module.ORDERS
-    assert module.QUEUES.index(module.HANDLING) < module.QUEUES.index(module.ORDERS)
-    options = module.configuration(SETTINGS)["broker_transport_options"]
+    assert queues.QUEUES[0] == queues.UPKEEP
+    assert queues.QUEUES[-1] == queues.ORDERS
+    assert queues.QUEUES.index(queues.HANDLING) < queues.QUEUES.index(queues.ORDERS)
+    options = module.configuration(ALONE)["broker_transport_options"]
     assert options["queue_order_strategy"] == "priority"
 
 
 def test_the_queues_are_read_in_the_order_in_which_they_stand(configured):
-    assert list(configured.amqp.queues) == list(module.QUEUES)
-    cycle = priority_cycle(module.QUEUES)
-    cycle.rotate(module.UPKEEP)
-    assert list(cycle.consume(3)) == list(module.QUEUES[:3])
+    assert list(configured.amqp.queues) == list(queues.QUEUES)
+    cycle = priority_cycle(queues.QUEUES)
+    cycle.rotate(queues.UPKEEP)
+    assert list(cycle.consume(3)) == list(queues.QUEUES[:3])
+
+
+# --- several stores ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """A worker of eight slots; ``work(store, …)`` takes one for each."""
+    going = {}
+    monkeypatch.setattr(fairness.state, "requests", going)
+    monkeypatch.setattr(
+        fairness.runtime, "current", lambda: SimpleNamespace(settings=SimpleNamespace(worker_concurrency=8))
+    )
+
+    def begin(*stores):
+        for store in stores:
+            queue = f"orders.{store}" if store else "celery"
+            going[f"id-{len(going)}"] = SimpleNamespace(delivery_info={"routing_key": queue})
+        return going
+
+    return begin
+
+
+def test_no_store_has_more_than_half_of_the_slots_and_there_is_room_for_the_next(work):
+    for taken, store in ((4, "one"), (2, "other"), (1, "third")):
+        before = 0
+        while not fairness.now().full(store):
+            work(store)
+            before += 1
+        assert before == taken
+    assert not fairness.now().full("fourth")
+    assert not fairness.now().full(""), "what is everybody's is nobody's share"
+
+
+def test_a_second_step_in_its_first_steps_thread_takes_no_slot(work):
+    work("one", "one", "one")["id-9"] = InPlace.__new__(InPlace)
+    assert not fairness.now().full("one")
+
+
+def test_stores_take_turns_and_each_ones_queues_keep_their_order(work):
+    turns = fairness.Turns(queues.of_purpose(SETTINGS, *queues.QUEUES))
+    assert not turns.look()
+    assert turns.consume(99)[:2] == ["upkeep", "handling"]
+    turns.rotate("celery")
+    turns.rotate("orders.one")
+    turns.look()
+    assert [queue.partition(".")[2] for queue in turns.consume(99)] == ["other"] * 4 + [""] * 5 + ["one"] * 4
+    assert turns.consume(99)[0] == "upkeep.other"
+    work("other", "other", "other", "other")
+    assert turns.look(), "somebody waits, so the next look comes soon"
+    assert not [queue for queue in turns.consume(99) if queue.endswith(".other")]
+
+
+def test_a_retry_waits_while_its_store_has_its_share(work, monkeypatch):
+    begun, later = [], []
+    monkeypatch.setattr(fairness.Consumer, "apply_eta_task", lambda _, task: begun.append(task))
+    consumer = fairness.FairConsumer.__new__(fairness.FairConsumer)
+    consumer.timer = SimpleNamespace(call_after=lambda _after, call, args, **_: later.append((call, args)))
+    retry = SimpleNamespace(delivery_info={"routing_key": "orders.one"})
+    going = work("one", "one", "one", "one")
+    consumer.apply_eta_task(retry)
+    assert not begun
+    going.popitem()
+    [(call, args)] = later
+    call(*args)
+    assert begun == [retry]
+
+
+def test_kombu_is_one_that_the_patch_was_made_for():
+    from kombu.transport.redis import Channel
+
+    assert fairness.broker.MADE_FOR
+    assert Channel._brpop_start is fairness._look_first
 
 
 def test_every_store_has_its_ticks_and_none_piles_up():

@@ -9,13 +9,14 @@ from celery import Celery
 from kombu import Connection, Producer
 
 from workers import intake
-from workers.app import COMMANDS, configuration
+from workers.app import configuration
 from workers.command_ledger import CommandLedger
 from workers.errors import Conflict, Invalid
+from workers.queues import COMMANDS, of_store
 from workers.settings import Account, Secret, Settings
 
 SETTINGS = Settings(
-    accounts={"one": Account("one", Secret("key"), Secret("token"))},
+    accounts={name: Account(name, Secret("key"), Secret("token")) for name in ("one", "other")},
     erp_url="sqlite:///erp.db",
     redis_url="redis://127.0.0.1:6379/0",
 )
@@ -97,19 +98,21 @@ def test_a_message_holds_nothing_of_the_payload():
     assert message == {"account": "store", "order_id": "1-01", "key": "k", "recorded": True}
 
 
-def test_the_message_of_many_is_that_of_one(monkeypatch):
+@pytest.mark.parametrize("settings", [SETTINGS.of("one"), SETTINGS], ids=["one store", "several"])
+def test_the_message_of_many_is_that_of_one(monkeypatch, settings):
     """What ``send_task`` would send, made without it."""
-    app = Celery("configured", set_as_current=False, config_source=configuration(SETTINGS))
+    app = Celery("configured", set_as_current=False, config_source=configuration(settings))
+    queue = of_store(settings, "one")[COMMANDS]
     with Connection("memory://") as connection, connection.channel() as channel:
         producer = Producer(channel)
         monkeypatch.setattr(app, "producer_or_acquire", lambda *_: contextlib.nullcontext(producer))
-        app.amqp.queues[COMMANDS](channel).declare()
+        app.amqp.queues[queue](channel).declare()
         monkeypatch.setattr(intake, "app", app)
         found = []
         for kind in intake.KINDS:
             intake.enqueue_all([("one", "k", kind, "1-01")])
             app.send_task(intake.KINDS[kind], kwargs=intake.message("one", "k", "1-01"), producer=producer)
-            ours, theirs = (channel.basic_get(COMMANDS, no_ack=True) for _ in range(2))
+            ours, theirs = (channel.basic_get(queue, no_ack=True) for _ in range(2))
             assert ours.payload == theirs.payload
             assert ours.headers | {"id": "", "root_id": ""} == theirs.headers | {"id": "", "root_id": ""}
             assert ours.headers["id"] == ours.headers["root_id"] == ours.properties["correlation_id"]

@@ -100,6 +100,27 @@ def test_what_is_wrong_and_what_to_do():
     assert "all is well" not in text
 
 
+def test_several_stores_have_a_line_each():
+    calm = QUIET | {
+        "account": "outlet",
+        "orders": STATES | {"open": 12},
+        "feed": QUIET["feed"] | {"quantity": 400},
+    }
+    stopped = QUIET | {"paused": {"vtex": {"why": "401"}}, "shadow": "look"}
+    whole = QUIET | {"accounts": {"shop": stopped, "outlet": calm}, "alarms": [ALARM | {"account": "shop"}]}
+    for name in ("account", "paused", "shadow"):
+        del whole[name]
+    lines = seen(whole).splitlines()
+    assert "2 stores" in lines[0]
+    [shop] = [line for line in lines if line.split()[:1] == ["shop"]]
+    [outlet] = [line for line in lines if line.split()[:1] == ["outlet"]]
+    assert "paused: VTEX" in shop
+    assert "SHADOW" in shop
+    assert outlet.split()[1:] == ["400", "12", "0", "0", "102"]
+    assert "shop: redis full: Redis is 90 % full" in "\n".join(lines)
+    assert "paused" in seen(whole | {"alarms": []}).splitlines()[0]
+
+
 def test_a_feed_that_cannot_be_asked_or_is_gone():
     unknown = {"configured": None, "quantity": None, "oldest_seconds": None}
     assert "VTEX answered 401" in seen(QUIET | {"feed": unknown | {"error": "VTEX answered 401"}})

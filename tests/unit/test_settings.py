@@ -130,8 +130,8 @@ def test_wrong_and_missing_together(env: Any) -> None:
         VTEX_ACCOUNT="https://x.myvtex.com",
     )
     assert [problem.split()[0] for problem in problems()] == [
-        "VTEX_APP_KEY",
         "VTEX_ACCOUNT",
+        "VTEX_APP_KEY",
         "TIMEZONE",
         "WORKER_CONCURRENCY",
     ]

@@ -10,33 +10,42 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from workers.cli.operate import dry_run_option, me, since_option
-from workers.cli.setting_up import account_option, json_option, the_ledger
+from workers.cli.setting_up import account_option, json_option, opened_all, the_ledger, view_option
 
 if TYPE_CHECKING:
     from workers.books import Books
+    from workers.command_ledger import CommandRecord
+    from workers.ledger import Record
 
 
 @click.command()
-@account_option
+@view_option
 @json_option
 def dead(account: str | None, *, as_json: bool) -> None:
     """List the orders and commands that were given up, and why."""
     from workers import documents
     from workers.books import Books
 
-    with the_ledger(account) as ledger:
-        book = Books.of(ledger).commands
-        orders = [order for id_ in ledger.dead(100_000) if (order := ledger.record(id_))]
-        commands = [command for id_ in book.dead(100_000) if (command := book.record(id_))]
+    orders: list[tuple[str, Record]] = []
+    commands: list[tuple[str, CommandRecord]] = []
+    with opened_all(account) as (loaded, ledgers):
+        for ledger in ledgers:
+            name, book = ledger.account, Books.of(ledger).commands
+            orders += [(name, order) for id_ in ledger.dead(100_000) if (order := ledger.record(id_))]
+            commands += [(name, command) for id_ in book.dead(100_000) if (command := book.record(id_))]
     if as_json:
-        rows = [documents.order_row(order) for order in orders]
-        asked = [documents.command_row(command) for command in commands]
+        rows = [{"account": name} | documents.order_row(order) for name, order in orders]
+        asked = [{"account": name} | documents.command_row(command) for name, command in commands]
         click.echo(json.dumps({"orders": rows, "commands": asked}, ensure_ascii=False))
         return
-    for order in orders:
-        click.echo(f"{order.order_id}  {order.error or 'no reason was kept'}")
-    for command in commands:
-        click.echo(f"{command.id}  {command.kind} of {command.order_id}: {command.outcome.get('why', '')}")
+    several = len(loaded.accounts) > 1
+    for name, order in orders:
+        store = f"{name}  " if several else ""
+        click.echo(f"{store}{order.order_id}  {order.error or 'no reason was kept'}")
+    for name, command in commands:
+        store = f"{name}  " if several else ""
+        why = command.outcome.get("why", "")
+        click.echo(f"{store}{command.id}  {command.kind} of {command.order_id}: {why}")
     count = len(orders) + len(commands)
     click.echo(f"{count} dead." + (" Try again: vtexorders replay ID" if count else ""))
 

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from workers.cli.setting_up import account_option, json_option, opened, the_ledger
+from workers.cli.setting_up import account_option, json_option, opened, opened_all, the_one, view_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,19 +109,22 @@ def change(
 
 @click.command("command")
 @click.argument("id_", metavar="ID")
-@account_option
+@view_option
 @json_option
 def show(id_: str, account: str | None, *, as_json: bool) -> None:
     """Tell how a command ended, or what it waits for."""
     from workers import documents
     from workers.command_ledger import CommandLedger
 
-    with the_ledger(account) as ledger:
-        record, now = CommandLedger(ledger).record(id_), ledger.now()
-    if record is None:
-        raise click.ClickException(f"command {id_} is not known here")
+    with opened_all(account) as (_, ledgers):
+        ledger = the_one(ledgers, lambda one: bool(CommandLedger(one).record(id_)), f"command {id_}")
+        record = CommandLedger(ledger).record(id_) if ledger else None
+        if ledger is None or record is None:
+            raise click.ClickException(f"command {id_} is not known here")
+        now = ledger.now()
     if as_json:
-        click.echo(json.dumps(documents.command(record), ensure_ascii=False))
+        document = {"account": ledger.account} | documents.command(record)
+        click.echo(json.dumps(document, ensure_ascii=False))
     else:
         click.echo(_sentence(record, now))
 

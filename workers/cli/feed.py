@@ -7,10 +7,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from workers.cli.setting_up import account_option, choose, json_option, the_settings
+from workers.cli.setting_up import (
+    account_option,
+    choose,
+    chosen,
+    json_option,
+    of_each,
+    opened_all,
+    the_settings,
+    view_option,
+)
+from workers.errors import OrderLinkError
 
 if TYPE_CHECKING:
     from workers.vtex.client import Vtex
+    from workers.vtex.schemas import FeedConfig
 
 
 def client(name: str | None) -> Vtex:
@@ -18,7 +29,8 @@ def client(name: str | None) -> Vtex:
     from workers.vtex.client import Vtex
 
     loaded = the_settings()
-    return Vtex(choose(loaded, name), timeout=loaded.http_timeout, pool=1)
+    store = loaded.of(choose(loaded, name).name)
+    return Vtex(store.account(), timeout=store.http_timeout, pool=1)
 
 
 @click.group()
@@ -27,11 +39,35 @@ def feed() -> None:
 
 
 @feed.command()
-@account_option
+@view_option
 @json_option
 def show(account: str | None, *, as_json: bool) -> None:
     """Show the configuration, and how many events wait."""
-    config = client(account).feed_config()
+    names = chosen(the_settings(), account)
+    if len(names) == 1:
+        _show(client(names[0]).feed_config(), as_json=as_json)
+        return
+    answers = of_each(names, lambda name: client(name).feed_config())
+    if as_json:
+        from workers import documents
+
+        document = {
+            name: {"error": str(config)}
+            if isinstance(config, OrderLinkError)
+            else config and documents.named(config)
+            for name, config in answers
+        }
+        click.echo(json.dumps({"accounts": document}, ensure_ascii=False))
+        return
+    for name, config in answers:
+        click.echo(f"{name}:")
+        if isinstance(config, OrderLinkError):
+            click.echo(str(config))
+        else:
+            _show(config, as_json=False)
+
+
+def _show(config: FeedConfig | None, *, as_json: bool) -> None:
     if as_json:
         from workers import documents
 
@@ -60,7 +96,8 @@ def show(account: str | None, *, as_json: bool) -> None:
 @json_option
 def configure(account: str | None, visibility: int | None, *, as_json: bool) -> None:
     """Make or replace it, with the states of FEED_STATES. Only changes from now on will be in the feed."""
-    states = the_settings().feed_states
+    loaded = the_settings()
+    states = loaded.of(choose(loaded, account).name).feed_states
     options = {"visibility_timeout": visibility} if visibility else {}
     client(account).configure_feed(states, **options)
     if as_json:
@@ -71,19 +108,18 @@ def configure(account: str | None, visibility: int | None, *, as_json: bool) -> 
 
 
 @feed.command()
-@account_option
+@view_option
 @json_option
 def oddities(account: str | None, *, as_json: bool) -> None:
     """Show feed items that named no order and were set aside, a line of JSON each."""
-    from workers.cli.setting_up import the_ledger
-
-    with the_ledger(account) as ledger:
-        items = ledger.oddities()
+    with opened_all(account) as (loaded, ledgers):
+        items = [(ledger.account, item) for ledger in ledgers for item in ledger.oddities()]
     if as_json:
-        click.echo(json.dumps({"items": [_item(item) for item in items]}, ensure_ascii=False))
+        rows = [{"account": name, "item": _item(item)} for name, item in items]
+        click.echo(json.dumps({"items": rows}, ensure_ascii=False))
         return
-    for item in items:
-        click.echo(item)
+    for name, item in items:
+        click.echo(f"{name}  {item}" if len(loaded.accounts) > 1 else item)
 
 
 @feed.command()

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from workers.cli.feed import client
-from workers.cli.setting_up import account_option, choose, json_option, the_settings
+from workers.cli.setting_up import (
+    account_option,
+    choose,
+    chosen,
+    json_option,
+    of_each,
+    the_settings,
+    view_option,
+)
+from workers.errors import OrderLinkError
+
+if TYPE_CHECKING:
+    from workers.settings import Settings
+    from workers.vtex.receipts import HookConfig
 
 
 @click.group()
@@ -16,34 +30,61 @@ def hook() -> None:
 
 
 @hook.command()
-@account_option
+@view_option
 @json_option
 def show(account: str | None, *, as_json: bool) -> None:
     """Show the configuration, and whether VTEX sends our secret."""
-    from workers.web.hook import SECRET_HEADER
-
     loaded = the_settings()
-    config = client(account).hook_config()
-    if config is None:
+    names = chosen(loaded, account)
+    if len(names) == 1:
+        config = client(names[0]).hook_config()
         if as_json:
-            click.echo("null")
+            click.echo(json.dumps(_document(config, loaded.of(names[0])), ensure_ascii=False))
         else:
-            click.echo(
-                "VTEX has no hook for this application key. Make one: vtexorders hook configure https://…"
-            )
+            _tell(config, loaded.of(names[0]))
         return
-    sent = {name.lower(): value for name, value in config.headers.items()}.get(SECRET_HEADER.lower())
-    ours = bool(sent) and sent == loaded.hook_secret.reveal()
+    answers: list[tuple[str, Any]] = of_each(names, lambda name: client(name).hook_config())
     if as_json:
         document = {
-            "url": config.url,
-            "filterType": config.filter_type,
-            "states": config.states,
-            "headers": sorted(config.headers),
-            "secretIsOurs": ours,
+            name: {"error": str(config)}
+            if isinstance(config, OrderLinkError)
+            else _document(config, loaded.of(name))
+            for name, config in answers
         }
-        click.echo(json.dumps(document, ensure_ascii=False))
+        click.echo(json.dumps({"accounts": document}, ensure_ascii=False))
         return
+    for name, config in answers:
+        click.echo(f"{name}:")
+        if isinstance(config, OrderLinkError):
+            click.echo(str(config))
+        else:
+            _tell(config, loaded.of(name))
+
+
+def _is_ours(config: HookConfig, store: Settings) -> bool:
+    from workers.web.hook import SECRET_HEADER
+
+    sent = {name.lower(): value for name, value in config.headers.items()}.get(SECRET_HEADER.lower())
+    return bool(sent) and sent == store.hook_secret.reveal()
+
+
+def _document(config: HookConfig | None, store: Settings) -> dict[str, Any] | None:
+    if config is None:
+        return None
+    return {
+        "url": config.url,
+        "filterType": config.filter_type,
+        "states": config.states,
+        "headers": sorted(config.headers),
+        "secretIsOurs": _is_ours(config, store),
+    }
+
+
+def _tell(config: HookConfig | None, store: Settings) -> None:
+    if config is None:
+        click.echo("VTEX has no hook for this application key. Make one: vtexorders hook configure https://…")
+        return
+    ours = _is_ours(config, store)
     click.echo(f"url     {config.url}")
     click.echo(f"filter  {config.filter_type or 'FromWorkflow'}")
     click.echo(f"states  {', '.join(config.states) or '(all)'}")
@@ -70,17 +111,18 @@ def configure(address: str, account: str | None, *, as_json: bool) -> None:
     from workers.web.hook import PATH, SECRET_HEADER
 
     loaded = the_settings()
-    secret = loaded.hook_secret.reveal()
+    store = loaded.of(choose(loaded, account).name)
+    secret = store.hook_secret.reveal()
     if not secret:
         raise click.UsageError(
             "set HOOK_SECRET first (openssl rand -hex 24 makes one), and start vtexorders web"
         )
-    url = address.rstrip("/") + PATH.format(account=choose(loaded, account).name)
-    client(account).configure_hook(url, states=loaded.feed_states, headers={SECRET_HEADER: secret})
+    url = address.rstrip("/") + PATH.format(account=store.account().name)
+    client(account).configure_hook(url, states=store.feed_states, headers={SECRET_HEADER: secret})
     if as_json:
-        click.echo(json.dumps({"url": url, "states": list(loaded.feed_states)}))
+        click.echo(json.dumps({"url": url, "states": list(store.feed_states)}))
         return
-    click.echo(f"VTEX calls {url} for {', '.join(loaded.feed_states)}.")
+    click.echo(f"VTEX calls {url} for {', '.join(store.feed_states)}.")
     click.echo("Keep the feed: it brings what a hook has lost.")
 
 

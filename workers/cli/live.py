@@ -27,21 +27,33 @@ Document = dict[str, Any]
 
 def watch(facts: Callable[[bool], Document]) -> None:
     """Show until Ctrl-C. ``facts`` gives status' document; with True it asks VTEX for the feed, too."""
-    before, feed, asked = None, None, 0.0
+    before, feeds, asked = None, None, 0.0
     paces: deque[float] = deque(maxlen=_WIDE)
     with Live(console=Console(), screen=True, auto_refresh=False) as live:
         while True:
             now = time.monotonic()
-            fresh = feed is None or now - asked >= FEED_EVERY
+            fresh = feeds is None or now - asked >= FEED_EVERY
             document = facts(fresh)
-            if fresh:
-                feed, asked = document["feed"], now
-            document["feed"] = feed
+            if feeds is None or fresh:
+                feeds, asked = _feeds(document), now
+            _keep_feeds(document, feeds)
             if before:
                 paces.append(max(0.0, _ended(document) - _ended(before[1])) / (now - before[0]))
             live.update(picture(document, paces, time.strftime("%H:%M:%S")), refresh=True)
             before = (now, document)
             time.sleep(EVERY)
+
+
+def _feeds(document: Document) -> dict[str, Any]:
+    """What VTEX said of each feed; "" is the whole."""
+    stores = document.get("accounts", {})
+    return {"": document["feed"]} | {name: store["feed"] for name, store in stores.items()}
+
+
+def _keep_feeds(document: Document, feeds: dict[str, Any]) -> None:
+    document["feed"] = feeds[""]
+    for name, store in document.get("accounts", {}).items():
+        store["feed"] = feeds[name]
 
 
 def picture(document: Document, paces: Sequence[float] = (), at: str = "") -> RenderableType:
@@ -73,7 +85,25 @@ def picture(document: Document, paces: Sequence[float] = (), at: str = "") -> Re
     nobody = Text("" if document["workers"] else "nobody works: vtexorders up", "bold red")
     rows.add_row("workers", "", str(document["workers"]), nobody)
     foot = Text(f"{at}  a bar grows with each doubling; Ctrl-C ends".strip(), "dim")
-    return Group(_head(document), Padding(rows, (1, 0)), *_troubles(document), foot)
+    stores = [Padding(_stores(document["accounts"]), (1, 0, 0, 0))] if "accounts" in document else []
+    return Group(_head(document), *stores, Padding(rows, (1, 0)), *_troubles(document), foot)
+
+
+def _stores(accounts: dict[str, Document]) -> Table:
+    """A line for each store."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("", "in the feed", "open", "parked", "dead", "done", ""):
+        table.add_column(name, justify="right" if name else "left")
+    for name, store in accounts.items():
+        orders, waiting = store["orders"], store["feed"]["quantity"]
+        paused = ", ".join("VTEX" if scope == "vtex" else "ERP" for scope in store["paused"])
+        note = Text(f"paused: {paused}" if paused else "", "yellow")
+        if store["shadow"]:
+            note.append(" SHADOW", "magenta")
+        dead = Text(str(orders["dead"]), "red" if orders["dead"] else "")
+        numbers = "?" if waiting is None else str(waiting), str(orders["open"]), str(orders["parked"])
+        table.add_row(Text(name, "bold"), *numbers, dead, str(_ended(store)), note)
+    return table
 
 
 def _ended(document: Document) -> int:
@@ -93,16 +123,20 @@ def _head(document: Document) -> Text:
     worst = {alarm["severity"] for alarm in document["alarms"]}
     style: StyleType = "black on green"
     said = "all is well"
-    if document["paused"]:
+    stores = document.get("accounts", {})
+    if document.get("paused") or any(store["paused"] for store in stores.values()):
         style, said = "black on yellow", "paused"
     if not document["workers"]:
         style, said = "bold white on red", "nobody works"
     if worst:
         style = "bold white on red" if "critical" in worst else "black on yellow"
         said = f"{len(document['alarms'])} alarms" if len(document["alarms"]) > 1 else "1 alarm"
-    shadow = "  SHADOW: nothing is changed at VTEX" if document["shadow"] else ""
+    shadow = "  SHADOW: nothing is changed at VTEX" if document.get("shadow") else ""
     return Text.assemble(
-        (f" {document['account']} ", "bold reverse"), " ", (f" {said} ", style), (shadow, "magenta")
+        (f" {document.get('account') or f'{len(stores)} stores'} ", "bold reverse"),
+        " ",
+        (f" {said} ", style),
+        (shadow, "magenta"),
     )
 
 
@@ -110,9 +144,10 @@ def _troubles(document: Document) -> list[Text]:
     lines = []
     for alarm in document["alarms"]:
         style = "bold red" if alarm["severity"] == "critical" else "yellow"
-        lines.append(Text.assemble((f"{alarm['name'].replace('_', ' ')}: ", style), alarm["says"]))
+        store = f"{alarm['account']}: " if "accounts" in document and alarm["account"] else ""
+        lines.append(Text.assemble((f"{store}{alarm['name'].replace('_', ' ')}: ", style), alarm["says"]))
         lines.append(Text(f"  -> {alarm['do']}"))
-    for scope, pause in document["paused"].items():
+    for scope, pause in document.get("paused", {}).items():
         who = f"by {pause['by']}" if pause.get("by") else "it is tried again by itself"
         lines.append(Text(f"paused: {'VTEX' if scope == 'vtex' else 'ERP'} ({who})", "yellow"))
     return lines

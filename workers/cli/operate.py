@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workers.cli.setting_up import account_option, choose, json_option, the_ledger, the_settings, with_redis
+from workers.cli.setting_up import (
+    account_option,
+    choose,
+    chosen,
+    json_option,
+    the_ledger,
+    the_settings,
+    view_option,
+    with_redis,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -62,10 +71,11 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Only say what wou
 def _link(account: str | None) -> Iterator[Link]:
     from workers.runtime import Runtime
 
-    loaded = with_redis(the_settings())
-    runtime = Runtime(loaded)
+    loaded = the_settings()
+    name = choose(loaded, account).name
+    runtime = Runtime(with_redis(loaded))
     try:
-        yield runtime.link(choose(loaded, account).name)
+        yield runtime.link(name)
     finally:
         runtime.close()
 
@@ -80,31 +90,26 @@ def me(why: str | None) -> str:
 
 
 @click.command()
-@account_option
+@view_option
 @json_option
 def check(account: str | None, *, as_json: bool) -> None:
     """Look at settings, VTEX, feed, hook, HTTP API, Redis and ERP; say what to do. It changes nothing."""
     from workers import embedded
     from workers.check import examine
-    from workers.runtime import open_erp
 
     loaded = the_settings()
     url = loaded.redis_url or embedded.find(loaded.data_dir)
     if url:
         loaded = with_redis(loaded, url)
-    store = choose(loaded, account)
-    sink = open_erp(loaded, pool=1)
     findings = []
-    try:
-        for finding in examine(store, loaded, sink):
-            findings.append(finding)
-            if not as_json:
-                mark = {"good": "ok  ", "look": "look", "bad": "BAD "}[finding.level]
-                click.echo(f"{mark}  {finding.about}: {finding.says}")
-                if finding.do:
-                    click.echo(f"      -> {finding.do}")
-    finally:
-        sink.close()
+    for finding in examine(loaded, chosen(loaded, account)):
+        findings.append(finding)
+        if not as_json:
+            mark = {"good": "ok  ", "look": "look", "bad": "BAD "}[finding.level]
+            store = f"{finding.account}: " if finding.account and len(loaded.accounts) > 1 else ""
+            click.echo(f"{mark}  {store}{finding.about}: {finding.says}")
+            if finding.do:
+                click.echo(f"      -> {finding.do}")
     bad = [finding for finding in findings if finding.level == "bad"]
     if as_json:
         click.echo(json.dumps({"ok": not bad, "findings": [asdict(f) for f in findings]}, ensure_ascii=False))
@@ -123,7 +128,9 @@ def pause(account: str | None, why: str, *, erp: bool, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps({"account": ledger.account, "paused": ledger.paused()}, ensure_ascii=False))
             return
-        click.echo(f"{'The ERP of ' if erp else ''}{ledger.account} is paused. Go on with: vtexorders resume")
+        which = f" --account {account}" if account else ""
+        what = f"{'The ERP of ' if erp else ''}{ledger.account}"
+        click.echo(f"{what} is paused. Go on with: vtexorders resume{which}")
 
 
 @click.command()
@@ -215,7 +222,8 @@ def _gap(
 
     loaded = the_settings()
     if dry_run and not loaded.redis_url and not embedded.find(loaded.data_dir):
-        vtex = Vtex(choose(loaded, account), timeout=loaded.http_timeout, pool=1)
+        store = loaded.of(choose(loaded, account).name)
+        vtex = Vtex(store.account(), timeout=store.http_timeout, pool=1)
         gap = Gap()
         for rows in listed(vtex, READY_FOR_HANDLING, since, until):
             sort_out(gap, [row.order_id for row in rows], [None] * len(rows))

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 
     from workers.embedded import Embedded
     from workers.heartbeat import Health
+    from workers.runtime import Link
     from workers.settings import Settings
     from workers.vtex.schemas import FeedConfig
 
 #: Seconds that other processes give the one that starts the embedded Valkey.
 START_PATIENCE = 20.0
+#: Seconds that a fleet waits for the first answers of its stores.
+FIRST_LOOK_SECONDS = 5.0
 #: Seconds beyond a step's lease, after which nothing is its own any more: then a worker that was asked to stop and
 #: cannot ends the hard way. Celery waits without end for a Redis that is away, and its supervisor may have been killed.
 STOP_PATIENCE = 15
@@ -76,55 +80,79 @@ def up() -> None:
             worker_argv = [*me, "worker", "--name", names[f"worker {n}"]]
             supervisor.add(f"worker {n}", worker_argv, env=quiet | {"METRICS_PORT": "0"})
         supervisor.add("beat", [*me, "beat"], stage=0)  # it answers for all of them
-        if loaded.web_tokens or loaded.hook_secret:
+        if loaded.front_door:
             supervisor.add("web", [*me, "web"], stage=0)
         code = supervisor.run()
     sys.exit(code)
 
 
-def _about_the_feed(config: FeedConfig | None, loaded: Settings) -> str:
+def _about_the_feed(config: FeedConfig | None, store: Settings) -> str:
     if config is not None:
         return f"connected; {config.quantity or 0} events wait in the feed."
-    if loaded.feed_managed and not loaded.shadow:
+    if store.feed_managed and not store.shadow:
         return "VTEX has no feed for this key yet; it will be made."
     return "VTEX has no feed for this key yet, so no order will come.\n  Run: vtexorders feed configure"
 
 
 def first_look(loaded: Settings) -> None:
-    """Say plainly, before anything runs, what VTEX and the ERP answer; a refusal pauses instead of hammering."""
-    from workers import errors
+    """Say plainly, before anything runs, what VTEX and the ERP answer; a refusal pauses instead of hammering.
+
+    Of several stores, the others do not wait long for one that does not answer.
+    """
     from workers.runtime import Runtime
 
     runtime = Runtime(loaded)
-    try:
-        for name in loaded.accounts:
-            link = runtime.link(name)
-            try:
-                config = link.vtex.feed_config()
-            except errors.AccessDenied as error:
-                link.ledger.pause("vtex", str(error))
-                click.echo(
-                    f"Store {name}: {error}.\n"
-                    "  Nothing is read, changed or committed at VTEX until that works; it is tried once a minute.",
-                    err=True,
-                )
-            except errors.OrderLinkError as error:
-                click.echo(f"Store {name}: VTEX does not answer well ({error}); it is tried again.", err=True)
-            else:
-                link.ledger.resume("vtex")
-                click.echo(f"Store {name}: {_about_the_feed(config, loaded)}", err=True)
-            if loaded.shadow == "look":
-                continue
-            try:
-                link.sink.check()
-            except errors.OrderLinkError as error:
-                if isinstance(error, errors.AccessDenied):
-                    link.ledger.pause("erp", str(error))
-                click.echo(f"ERP: {error}.\n  Orders wait in VTEX's feed until that works.", err=True)
-            else:
-                link.ledger.resume("erp")
-    finally:
+    links = runtime.links()
+    failed: list[Exception] = []
+
+    def look(link: Link) -> None:
+        try:
+            for line in _answers(link, f" of {link.account.name}" if len(links) > 1 else ""):
+                click.echo(line, err=True)
+        except Exception as error:  # noqa: BLE001 - told below, by whoever waits
+            failed.append(error)
+
+    looks = [threading.Thread(target=look, args=(link,), daemon=True) for link in links]
+    for one in looks:
+        one.start()
+    deadline = time.monotonic() + FIRST_LOOK_SECONDS
+    for link, one in zip(links, looks, strict=True):
+        one.join(max(0.0, deadline - time.monotonic()) if len(links) > 1 else None)
+        if one.is_alive():
+            click.echo(f"Store {link.account.name}: there is no answer yet; the work begins.", err=True)
+    if not any(one.is_alive() for one in looks):
         runtime.close()
+    if failed:
+        raise failed[0]
+
+
+def _answers(link: Link, of: str) -> Iterator[str]:
+    from workers import errors
+
+    name, store = link.account.name, link.settings
+    try:
+        config = link.vtex.feed_config()
+    except errors.AccessDenied as error:
+        link.ledger.pause("vtex", str(error))
+        yield (
+            f"Store {name}: {error}.\n"
+            "  Nothing is read, changed or committed at VTEX until that works; it is tried once a minute."
+        )
+    except errors.OrderLinkError as error:
+        yield f"Store {name}: VTEX does not answer well ({error}); it is tried again."
+    else:
+        link.ledger.resume("vtex")
+        yield f"Store {name}: {_about_the_feed(config, store)}"
+    if store.shadow == "look":
+        return
+    try:
+        link.sink.check()
+    except errors.OrderLinkError as error:
+        if isinstance(error, errors.AccessDenied):
+            link.ledger.pause("erp", str(error))
+        yield f"ERP{of}: {error}.\n  Orders wait in VTEX's feed until that works."
+    else:
+        link.ledger.resume("erp")
 
 
 @click.command()
@@ -142,7 +170,8 @@ def worker(queues: str | None, name: str) -> None:
         from celery.exceptions import CPendingDeprecationWarning
         from celery.platforms import SecurityWarning
 
-        from workers.app import QUEUES, app
+        from workers.app import app
+        from workers.queues import QUEUES, of_purpose
         from workers.runtime import lease_of
 
         chosen = queues.split(",") if queues else list(QUEUES)
@@ -150,7 +179,7 @@ def worker(queues: str | None, name: str) -> None:
         if wrong:
             raise click.UsageError(f"no such queue: {', '.join(wrong)} (there are {', '.join(QUEUES)})")
         # in our order, not in the one given: what is under way ends before new work begins
-        names = ",".join(queue for queue in QUEUES if queue in chosen)
+        names = ",".join(of_purpose(loaded, *(queue for queue in QUEUES if queue in chosen)))
         for category in (
             SecurityWarning,  # root in a container is the operator's choice
             CPendingDeprecationWarning,  # that tasks go on while Redis is away is ours
@@ -239,7 +268,7 @@ def web(*, optional: bool) -> None:
     It listens on every address, unless WEB_ADDRESS says otherwise: put it behind TLS.
     """
     loaded = the_settings()
-    if not (loaded.web_tokens or loaded.hook_secret):
+    if not loaded.front_door:
         if not optional:
             raise click.UsageError(
                 "nobody could get in: set WEB_TOKENS (openssl rand -hex 24 makes one), or HOOK_SECRET, or both"
@@ -263,11 +292,11 @@ def _allowed(loaded: Settings) -> None:
     """A user of Redis that lacks a right is one sentence now, and not a process that dies again and again."""
     import redis
 
-    from workers import redis_address, rights
+    from workers import queues, redis_address, rights
 
     with contextlib.closing(redis_address.connect(loaded)) as client:
         try:
-            lacking = rights.missing(client)
+            lacking = rights.missing(client, queues.more(loaded))
         except redis.RedisError:
             return  # it is away: that is waited for
     if lacking:

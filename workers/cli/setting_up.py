@@ -5,21 +5,27 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from workers import embedded, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from workers.errors import OrderLinkError
     from workers.ledger import Ledger
     from workers.settings import Account, Settings
 
+T = TypeVar("T")
+
+#: Of a command that does something: it must be clear to which store.
 account_option = click.option(
     "--account", metavar="NAME", help="Which store; may be left out when there is one."
 )
+#: Of a command that only looks.
+view_option = click.option("--account", metavar="NAME", help="Only this store; left out: all there are.")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
 
 
@@ -45,21 +51,60 @@ def choose(loaded: Settings, name: str | None) -> Account:
     try:
         return loaded.account(name)
     except KeyError as error:
-        raise click.UsageError(str(error.args[0])) from None
+        raise click.UsageError(f"{error.args[0]}" + (" (--account NAME)" if name is None else "")) from None
+
+
+def chosen(loaded: Settings, name: str | None) -> list[str]:
+    """The store that was named, or all."""
+    return list(loaded.accounts) if name is None else [choose(loaded, name).name]
 
 
 @contextlib.contextmanager
 def opened(account: str | None) -> Iterator[tuple[Settings, Ledger]]:
-    """The settings, and the store's ledger for as long as it is needed."""
+    """One store's settings, and its ledger for as long as it is needed."""
+    with opened_all(choose(the_settings(), account).name) as (loaded, [ledger]):
+        yield loaded.of(ledger.account), ledger
+
+
+@contextlib.contextmanager
+def opened_all(account: str | None) -> Iterator[tuple[Settings, list[Ledger]]]:
+    """The settings of the installation, and the ledgers of the store that was named, or of all."""
     from workers.redis_address import connect
     from workers.runtime import ledger_of
 
-    loaded = with_redis(the_settings())
+    loaded = the_settings()
+    names = chosen(loaded, account)
+    loaded = with_redis(loaded)
     client = connect(loaded)
     try:
-        yield loaded, ledger_of(client, loaded, choose(loaded, account).name)
+        yield loaded, [ledger_of(client, loaded, name) for name in names]
     finally:
         client.close()
+
+
+def of_each(names: list[str], ask: Callable[[str], T]) -> list[tuple[str, T | OrderLinkError]]:
+    """What each store answers, or why it does not; all are asked at once, so that none waits for another."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from workers.errors import OrderLinkError
+
+    def one(name: str) -> T | OrderLinkError:
+        try:
+            return ask(name)
+        except OrderLinkError as error:
+            return error
+
+    with ThreadPoolExecutor(len(names)) as asking:
+        return list(zip(names, asking.map(one, names), strict=True))
+
+
+def the_one(ledgers: list[Ledger], known: Callable[[Ledger], bool], what: str) -> Ledger | None:
+    """The store that knows it; an id that several know is a question."""
+    found = [ledger for ledger in ledgers if known(ledger)]
+    if len(found) > 1:
+        names = ", ".join(ledger.account for ledger in found)
+        raise click.UsageError(f"{what} is known in several stores: {names} (--account NAME)")
+    return found[0] if found else None
 
 
 @contextlib.contextmanager

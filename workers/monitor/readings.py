@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import redis
 
-from workers import heartbeat, telemetry
-from workers.app import QUEUES
+from workers import heartbeat, queues, telemetry
 from workers.command_ledger import CommandLedger
 from workers.conditions import NAMES, Conditions
 from workers.monitor import meter
@@ -66,7 +65,7 @@ def read(client: redis.Redis, ledgers: Iterable[Ledger], settings: Settings) -> 
     reading = Reading()
     try:
         _redis(reading, client.info())
-        _broker(reading, client)
+        _broker(reading, client, settings)
         for ledger in ledgers:
             _account(reading, ledger, settings)
         _of_all(reading)
@@ -89,17 +88,19 @@ def _redis(reading: Reading, info: dict[str, Any]) -> None:
     reading.put("vtexorders_redis_durable", int(durable))
 
 
-def _broker(reading: Reading, client: redis.Redis) -> None:
+def _broker(reading: Reading, client: redis.Redis, settings: Settings) -> None:
+    """The queues by purpose: those of all stores together, and whether each of them is served."""
+    names = {purpose: queues.of_purpose(settings, purpose) for purpose in queues.QUEUES}
     with client.pipeline(transaction=False) as pipe:
-        for queue in QUEUES:
+        for queue in (queue for some in names.values() for queue in some):
             pipe.llen(queue)
         pipe.hlen("unacked")
-        *lengths, held = pipe.execute()
-    living = heartbeat.living(client)
-    for queue, length in zip(QUEUES, lengths, strict=True):
-        reading.put("vtexorders_queue_messages", length, queue)
-        serving = sum(queue in about["queues"] for about in living.values())
-        reading.put("vtexorders_queue_workers", serving, queue)
+        *found, held = pipe.execute()
+    living, lengths = heartbeat.living(client), iter(found)
+    for purpose, some in names.items():
+        reading.put("vtexorders_queue_messages", sum(next(lengths) for _ in some), purpose)
+        serving = (sum(queue in about["queues"] for about in living.values()) for queue in some)
+        reading.put("vtexorders_queue_workers", min(serving), purpose)
     reading.put("vtexorders_in_flight_messages", held)
     reading.put("vtexorders_workers", len(living))
     reading.put("vtexorders_beats", heartbeat.beats(client))
@@ -138,7 +139,7 @@ def _account(reading: Reading, ledger: Ledger, settings: Settings) -> None:
         reading.put("vtexorders_stuck_orders", stuck[status], name, status)
     reading.put("vtexorders_watched_orders", len(watchlist), name)
     reading.put("vtexorders_cool_down_seconds", ledger.cooling(), name)
-    _remembered(reading, ledger, settings.feed_poll)
+    _remembered(reading, ledger, settings.of(name).feed_poll)
     reading.counted[name] = meter.totals(ledger)
 
 
