@@ -37,15 +37,14 @@ def enqueue_all(account: str, order_ids: Sequence[str]) -> None:
     To build each message through the canvas and to send it alone costs as much as an order's two calls to VTEX
     do. Here what the canvas publishes is written down directly, and goes to Redis in one piece.
     """
-    if len(order_ids) > 1:
-        try:
-            _publish(account, order_ids)
-        except (redis.RedisError, KombuError):
-            pass  # a connection that Redis has closed: what is sent alone is sent again
-        else:
-            return
-    for order_id in order_ids:
-        enqueue(account, order_id)
+    try:
+        _publish(account, order_ids)
+    except (
+        redis.RedisError,
+        KombuError,
+    ):  # a connection that Redis has closed: what is sent alone is sent again
+        for order_id in order_ids:
+            enqueue(account, order_id)
 
 
 def _publish(account: str, order_ids: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from aiohttp import HttpVersion11, web
 
 from workers import telemetry
 from workers.web import body, commands, orders, page
-from workers.web.clerk import Clerk
+from workers.web.clerk import of_commands, of_events
 from workers.web.guard import Guard
 from workers.web.hook import PATH, Hook
 from workers.web.openapi import document
@@ -38,7 +38,7 @@ HEADERS = {
 def make(office: Office) -> web.Application:
     """The web application; it closes the office at its end."""
     app = web.Application(middlewares=[_answer_problems], client_max_size=body.LARGEST)
-    clerk = Clerk(office)
+    clerk, events = of_commands(office), of_events(office)
     guard, described = Guard(office, clerk), document(OPERATIONS)
     shown = page.render(described)
 
@@ -53,13 +53,13 @@ def make(office: Office) -> web.Application:
         return web.json_response({"ok": True})
 
     async def close(_app: web.Application) -> None:
-        await clerk.close()
+        await asyncio.gather(clerk.close(), events.close())
         await asyncio.to_thread(office.close)
 
     app.router.add_get("/", home, expect_handler=_expected)
     app.router.add_get("/openapi.json", openapi, expect_handler=_expected)
     app.router.add_get("/health", health, expect_handler=_expected)
-    app.router.add_post(PATH, Hook(office).receive, expect_handler=_expected)
+    app.router.add_post(PATH, Hook(office, events).receive, expect_handler=_expected)
     for one in OPERATIONS:
         # without the HEAD that aiohttp adds to a GET: it is not described
         app.router.add_route(one.method, one.path, partial(guard.admit, one), expect_handler=_expected)

@@ -1,58 +1,73 @@
-"""Records commands for all who wait at once: one trip to Redis, and one to the queue, for a whole lot of them.
+"""Records for all who wait at once: one trip to Redis, and one to the queue, for a whole lot of commands or events.
 
-Alone, a command is recorded as soon as it comes. While a lot is on its way the next one gathers, so that under load
-the cost of a trip is shared. Each is still recorded by its own atomic move, and answered only after it.
+Alone, each is recorded as soon as it comes. While a lot is on its way the next one gathers, so that under load the
+cost of a trip is shared. Each is still recorded by its own atomic move, and answered only after it. The messages go
+after the answers: they are hints, and nobody need wait for them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeAlias, TypeVar
 
-from workers import intake
+from workers import dispatch, intake
 from workers.command_ledger import ENDS, CommandLedger
 from workers.errors import Conflict
 from workers.intake import Acceptance, Request
+from workers.ledger import Ledger
+from workers.vtex.schemas import Event
 from workers.web.office import PATIENCE, Office, hint
 from workers.web.problems import Problem, unavailable
 
-#: The most that go together: a lot takes some milliseconds.
+#: The most that are recorded together: a lot takes some milliseconds.
 LOT = 64
+
+BookT = TypeVar("BookT", bound=Ledger | CommandLedger)
+WhatT = TypeVar("WhatT")
+AnswerT = TypeVar("AnswerT")
 
 
 @dataclass(frozen=True, slots=True)
-class _Slip:
-    book: CommandLedger
-    request: Request
-    answer: asyncio.Future[Acceptance]
+class _Slip(Generic[BookT, WhatT, AnswerT]):
+    book: BookT
+    what: WhatT
+    answer: asyncio.Future[AnswerT]
 
 
-class Clerk:
-    """One an application."""
+class Clerk(Generic[BookT, WhatT, AnswerT]):
+    """``record`` answers each of a lot for one book; ``send`` sends on their way those that were answered."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(
+        self,
+        office: Office,
+        record: Callable[[BookT, list[WhatT]], Sequence[AnswerT | Exception]],
+        send: Callable[[list[tuple[BookT, WhatT, AnswerT]]], None],
+    ) -> None:
         self._office = office
-        self._waiting: list[_Slip] = []
+        self._record_all = record
+        self._send_all = send
+        self._waiting: list[_Slip[BookT, WhatT, AnswerT]] = []
+        self._going: list[tuple[BookT, WhatT, AnswerT]] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._writing = False
-        self._going: list[tuple[str, str, str, str]] = []
-        self._sending = False
+        self._writing = self._sending = False
 
-    async def accept(self, book: CommandLedger, request: Request) -> Acceptance:
-        """Record it. :class:`Conflict`: the id belongs to another request; a problem (503): Redis does not let us."""
-        slip = _Slip(book, request, asyncio.get_running_loop().create_future())
+    async def accept(self, book: BookT, what: WhatT) -> AnswerT:
+        """Record it; raises what ``record`` answers with, or a problem (503): Redis does not let us, or not in time."""
+        slip = _Slip(book, what, asyncio.get_running_loop().create_future())
         self._waiting.append(slip)
         if not self._writing:
             self._writing = True
             self._begin(self._write())
         try:
             async with asyncio.timeout(PATIENCE):
-                return await slip.answer
+                answer: AnswerT = await slip.answer
         except TimeoutError:
             raise unavailable("the ledger does not answer now; try again, with the same key") from None
+        return answer
 
     async def close(self) -> None:
         """Until what is on its way has arrived."""
@@ -72,47 +87,75 @@ class Clerk:
         finally:
             self._writing = False
 
-    async def _record(self, lot: Sequence[_Slip]) -> None:
-        failed: Exception | None = None
-        answers: list[Acceptance | Conflict] = []
+    async def _record(self, lot: Sequence[_Slip[BookT, WhatT, AnswerT]]) -> None:
+        answers: Sequence[AnswerT | Exception]
         try:
-            answers = await self._office.do(_recorded, lot)
-        except Problem as problem:
-            failed = problem
+            answers = await self._office.do(self._recorded, lot)
         except Exception as error:  # noqa: BLE001 - each who waits must hear of it
-            failed = error
-        for place, slip in enumerate(lot):
+            answers = [error] * len(lot)
+        for slip, answer in zip(lot, answers, strict=True):
+            if not isinstance(answer, Exception):
+                self._going.append((slip.book, slip.what, answer))
             if slip.answer.done():  # whoever asked is gone, or has waited too long
                 continue
-            answer = failed or answers[place]
             if isinstance(answer, Exception):
                 slip.answer.set_exception(answer)
             else:
                 slip.answer.set_result(answer)
-        self._going += [
-            (slip.book.account, answer.id, slip.request.kind, slip.request.order_id)
-            for slip, answer in zip(lot, answers, strict=False)
-            if isinstance(answer, Acceptance) and answer.state not in ENDS
-        ]
         if self._going and not self._sending:
             self._sending = True
             self._begin(self._send())
 
+    def _recorded(self, lot: Sequence[_Slip[BookT, WhatT, AnswerT]]) -> list[AnswerT | Exception]:
+        places: dict[int, list[int]] = defaultdict(list)
+        for place, slip in enumerate(lot):
+            places[id(slip.book)].append(place)
+        answers: dict[int, AnswerT | Exception] = {}
+        for those in places.values():
+            found = self._record_all(lot[those[0]].book, [lot[place].what for place in those])
+            answers.update(zip(those, found, strict=True))
+        return [answers[place] for place in range(len(lot))]
+
     async def _send(self) -> None:
-        """After the answers: a message is a hint, and nobody need wait for it."""
         try:
             while self._going:
                 lot, self._going = self._going, []
                 with contextlib.suppress(Problem):  # it is logged, and the sweeper sends them again
-                    await self._office.do(hint, intake.enqueue_all, lot)
+                    await self._office.do(hint, self._send_all, lot)
         finally:
             self._sending = False
 
 
-def _recorded(lot: Sequence[_Slip]) -> list[Acceptance | Conflict]:
-    answers: dict[int, Acceptance | Conflict] = {}
-    for book in {id(slip.book): slip.book for slip in lot}.values():
-        places = [place for place, slip in enumerate(lot) if slip.book is book]
-        found = intake.record(book, [lot[place].request for place in places])
-        answers.update(zip(places, found, strict=True))
-    return [answers[place] for place in range(len(lot))]
+Commands: TypeAlias = Clerk[CommandLedger, Request, Acceptance]
+Events: TypeAlias = Clerk[Ledger, Event, str]
+
+
+def of_commands(office: Office) -> Commands:
+    """Takes what an ERP asks for. :class:`Conflict`: the id belongs to another request."""
+    return Clerk(office, _record_commands, _send_commands)
+
+
+def of_events(office: Office) -> Events:
+    """Takes what VTEX's hook tells, as the feed's events are taken; there is only nothing to commit."""
+    return Clerk(office, Ledger.observe, _send_orders)
+
+
+def _record_commands(book: CommandLedger, requests: list[Request]) -> Sequence[Acceptance | Conflict]:
+    return intake.record(book, requests)
+
+
+def _send_commands(accepted: list[tuple[CommandLedger, Request, Acceptance]]) -> None:
+    intake.enqueue_all(
+        (book.account, answer.id, request.kind, request.order_id)
+        for book, request, answer in accepted
+        if answer.state not in ENDS
+    )
+
+
+def _send_orders(observed: list[tuple[Ledger, Event, str]]) -> None:
+    orders: dict[str, dict[str, None]] = defaultdict(dict)
+    for ledger, event, verdict in observed:
+        if verdict in ("new", "again"):
+            orders[ledger.account][event.order_id] = None
+    for account, ids in orders.items():
+        dispatch.enqueue_all(account, list(ids))

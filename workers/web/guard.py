@@ -8,7 +8,7 @@ from aiohttp import web
 
 from workers import telemetry
 from workers.web import tokens
-from workers.web.clerk import Clerk
+from workers.web.clerk import Commands
 from workers.web.office import Office
 from workers.web.operations import Ask, Operation
 from workers.web.pace import Pace
@@ -21,7 +21,7 @@ log = telemetry.get(__name__)
 class Guard:
     """Stands before every operation."""
 
-    def __init__(self, office: Office, clerk: Clerk) -> None:
+    def __init__(self, office: Office, clerk: Commands) -> None:
         self._office = office
         self._clerk = clerk
         written = office.settings.web_tokens.reveal()

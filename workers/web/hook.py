@@ -1,4 +1,4 @@
-"""VTEX's hook: records that an order is to be looked at, enqueues it, and answers exactly 200. Nothing else.
+"""VTEX's hook: records that an order is to be looked at, answers exactly 200, and enqueues it. Nothing else.
 
 VTEX counts any other answer, or one after 5 seconds, as failed and tries again, for four days. It signs nothing:
 that a call comes from VTEX shows in the header that ``hook configure`` asked it to send, and in the event's Origin.
@@ -11,12 +11,12 @@ import hmac
 
 from aiohttp import web
 
-from workers import dispatch, telemetry
-from workers.ledger import Ledger
+from workers import telemetry
 from workers.settings import Account
 from workers.vtex import hook_event
 from workers.web import body
-from workers.web.office import Office, hint
+from workers.web.clerk import Events
+from workers.web.office import Office
 from workers.web.problems import Problem
 
 log = telemetry.get(__name__)
@@ -31,8 +31,9 @@ LARGEST = 64 * 2**10
 class Hook:
     """The receiver, for all stores of the settings."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: Office, clerk: Events) -> None:
         self._office = office
+        self._clerk = clerk
 
     async def receive(self, request: web.Request) -> web.Response:
         """A ping, or an event."""
@@ -48,7 +49,7 @@ class Hook:
         if not _is_from(account, found):
             log.warning("hook_of_another", account=account.name, origin=str(found.account)[:60])
             raise Problem(403, "the event's Origin is another account's, or another application key's")
-        await self._office.do(_record, self._office.ledger(account.name), found)
+        await self._clerk.accept(self._office.ledger(account.name), found.event)
         return web.json_response({})
 
     def _admitted(self, request: web.Request) -> Account:
@@ -75,10 +76,3 @@ def _is_from(account: Account, found: hook_event.HookEvent) -> bool:
     key = (found.key or account.app_key.reveal()).encode()
     ours = hmac.compare_digest(key, account.app_key.reveal().encode())
     return ours and found.account in (None, account.name)
-
-
-def _record(ledger: Ledger, found: hook_event.HookEvent) -> None:
-    """As the feed's events are recorded; there is only nothing to commit."""
-    [verdict] = ledger.observe([found.event])
-    if verdict in ("new", "again"):
-        hint(dispatch.enqueue, ledger.account, found.event.order_id)

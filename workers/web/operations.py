@@ -11,7 +11,7 @@ from aiohttp import web
 from marshmallow import Schema
 
 from workers.books import Books
-from workers.web.clerk import Clerk
+from workers.web.clerk import Commands
 from workers.web.office import Office
 from workers.web.tokens import Token
 
@@ -22,7 +22,7 @@ class Ask:
 
     request: web.Request
     office: Office
-    clerk: Clerk
+    clerk: Commands
     token: Token
     account: str
 
