@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from workers import redis_address
+from workers import redis_address, settings
+from workers.demo import OURS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 README = (DEPLOY / "README.md").read_text(encoding="utf-8")
@@ -54,6 +56,34 @@ def test_every_secret_of_compose_and_of_the_manifests_is_made(made):
     keys = set(re.findall(r"key: ([a-z-]+)[,}]", manifests))
     assert given.keys() == keys
     assert set(given.values()) <= written.keys()
+
+
+def literals(kustomization):
+    """What a kustomization puts into the settings of all pods."""
+    document = yaml.safe_load((DEPLOY / "kubernetes" / kustomization / "kustomization.yaml").read_text())
+    (generated,) = document["configMapGenerator"]
+    return dict(literal.split("=", 1) for literal in generated["literals"])
+
+
+def test_the_overlay_for_several_stores_gives_good_settings(tmp_path, monkeypatch):
+    for name in list(os.environ):
+        if name.startswith(OURS):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stores").mkdir()
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "stores" / "accounts.toml").write_text(
+        "".join(f'[{store}]\napp_key_file = "key"\napp_token_file = "key"\n' for store in ("one", "two"))
+    )
+    (tmp_path / "stores" / "key").write_text("a-key")
+    (tmp_path / "secrets" / "redis-url").write_text("redis://redis/0")
+    (tmp_path / "secrets" / "erp-url").write_text("https://erp.example.com/orders")
+    (tmp_path / "secrets" / "metrics-basic-auth").write_text("prometheus:a-password")
+    for overlay in ("base", "overlays/production", "overlays/stores"):
+        for name, value in literals(overlay).items():
+            path = value.startswith(("/secrets/", "/stores/", "/data"))
+            monkeypatch.setenv(name, f"{tmp_path}{value}" if path else value)
+    assert sorted(settings.load().accounts) == ["one", "two"]
 
 
 def test_every_profile_of_compose_is_told():
