@@ -17,14 +17,13 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.schema import CreateTable
 
 from workers import errors
 from workers.erp import sink, sql_engine
-from workers.erp.sql_errors import explain
+from workers.erp.sql_errors import explain, of_psycopg
 from workers.vtex import states
 from workers.vtex.schemas import instant
 
@@ -41,7 +40,7 @@ _LOT = 200
 _EPOCH = "1970-01-01T00:00:00.0000000Z"
 _SCHEMA_LOCK = 8_390_154_272  # any number: whoever creates the tables in PostgreSQL holds this advisory lock
 _TRIES = 3
-_FAILURES = (exc.SQLAlchemyError, sqlite3.Error, psycopg.Error, UnicodeError, OSError)
+_FAILURES = (exc.SQLAlchemyError, sqlite3.Error, UnicodeError, OSError)
 
 # What a delivery's type says when VTEX's document has no status.
 _STATUSES = {
@@ -198,7 +197,7 @@ class SqlSink:
                 with self._database.turn():
                     self._prepare()
                     work()
-            except _FAILURES as error:
+            except (*_FAILURES, *of_psycopg("Error")) as error:
                 failure = explain(error, self._database.name)
                 stale = isinstance(error, exc.DBAPIError) and error.connection_invalidated
             else:

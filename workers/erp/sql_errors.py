@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import sys
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 from sqlalchemy import exc
 
 from workers import errors
+
+if TYPE_CHECKING:
+    import psycopg
 
 #: SQLSTATE (or its class, the first two characters) → what it means; the longest match counts.
 #: Source: PostgreSQL's documentation, appendix "PostgreSQL Error Codes". Anything else passes with time.
@@ -60,6 +64,12 @@ _USER = re.compile(r'\b(user|role|usuário)\s+["«][^"»]*["»]', re.IGNORECASE)
 _MOST_WORDS = 200
 
 
+def of_psycopg(name: str) -> Any:
+    """That class of psycopg's errors; none where psycopg was never needed: it takes 8 MB of a process."""
+    psycopg = sys.modules.get("psycopg")
+    return (getattr(psycopg, name),) if psycopg else ()
+
+
 def explain(error: Exception, where: str) -> errors.OrderLinkError:
     """The error of ours that ``error`` means; its message names ``where`` and quotes nobody's data."""
     if isinstance(error, exc.TimeoutError | TimeoutError):
@@ -69,7 +79,7 @@ def explain(error: Exception, where: str) -> errors.OrderLinkError:
     cause = error.orig if isinstance(error, exc.DBAPIError) else error
     if isinstance(cause, sqlite3.Error):
         return _from_sqlite(cause, where)
-    if isinstance(cause, psycopg.Error):
+    if isinstance(cause, of_psycopg("Error")):
         return _from_postgresql(cause, where)
     if isinstance(cause, OSError):
         return errors.AccessDenied(f"{where}: {cause.strerror or type(cause).__name__}")
@@ -91,10 +101,10 @@ def _from_postgresql(cause: psycopg.Error, where: str) -> errors.OrderLinkError:
         if cause.sqlstate.startswith("22"):
             words = re.split(r':\s*["«]', words)[0]  # what follows quotes the value itself
         return kind(f"{where}: {_short(words)}", code=cause.sqlstate)
-    if isinstance(cause, psycopg.DataError):  # refused by the driver before anything was sent
+    if isinstance(cause, of_psycopg("DataError")):  # refused by the driver before anything was sent
         return errors.Rejected(f"{where}: the order holds a character that cannot be stored")
     words = _USER.sub(r"\1", str(cause))
-    denied = isinstance(cause, psycopg.ProgrammingError) or _LOGIN_REFUSED.search(words)
+    denied = isinstance(cause, of_psycopg("ProgrammingError")) or _LOGIN_REFUSED.search(words)
     words = words.partition("\n")[0].rpartition("failed: ")[2].removeprefix("FATAL:").strip()
     return (errors.AccessDenied if denied else errors.Unavailable)(f"{where}: {_short(words)}")
 
