@@ -22,14 +22,16 @@ MEGABYTE = 1_000_000
 
 def show(console: Console, results: list[Result], waits: list[Waits]) -> None:
     """The tables."""
-    for latency in sorted({result.latency for result in results}, reverse=True):
-        of_latency = [result for result in results if result.latency == latency]
-        for orders in sorted({result.orders for result in of_latency}):
-            console.print(_races([one for one in of_latency if one.orders == orders], latency, orders))
+    races: dict[tuple[str, float, int], list[Result]] = {}
+    for one in results:
+        races.setdefault((one.what, one.latency, one.orders), []).append(one)
+    for (what, latency, count), of_race in races.items():
+        console.print(_race(of_race, what, latency, count))
     if waits:
         console.print(_light(waits))
     console.print(
-        "Medians, with the lowest and the highest run. CPU: processor time an order, of the workers and of Redis. "
+        "Medians, with the lowest and the highest run. CPU: processor time for each, of the workers and of Redis. "
+        "RSS: of the workers, at the end, and early: when a tenth was done. "
         "Ratios are to the floor of the same run; other programs on this machine move the figures, ratios least.",
         soft_wrap=True,
     )
@@ -62,10 +64,11 @@ def ratio(results: list[Result], name: str, read: Callable[[Result], float]) -> 
     return statistics.median(both[0]) / statistics.median(both[1])
 
 
-def _races(results: list[Result], latency: float, orders: int) -> Table:
-    table = Table(title=f"{orders} orders from the feed, VTEX answers in {latency * 1000:.0f} ms", box=None)
-    for column in ("", "orders/s", "of the floor", "CPU ms", "of the floor", "Redis ms", "calls", "RSS MB",
-                   "Redis bytes in flight", "finished"):  # fmt: skip
+def _race(results: list[Result], what: str, latency: float, count: int) -> Table:
+    kind = "orders from the feed" if what == "orders" else "invoices for orders in handling"
+    table = Table(title=f"{count} {kind}, VTEX answers in {latency * 1000:.0f} ms", box=None)
+    for column in ("", f"{what}/s", "of the floor", "CPU ms", "of the floor", "Redis ms", "calls", "RSS MB",
+                   "early", "Redis bytes in flight", "finished"):  # fmt: skip
         table.add_column(column, justify="left" if not column else "right")
     for name in dict.fromkeys(result.name for result in results):
         for processes in sorted({one.processes for one in results if one.name == name}):
@@ -80,8 +83,14 @@ def _races(results: list[Result], latency: float, orders: int) -> Table:
                 f"{statistics.median(one.redis_ms for one in mine):.2f}",
                 f"{statistics.median(one.calls for one in mine):.2f}",
                 f"{statistics.median(one.rss for one in mine) / MEGABYTE:.0f}",
-                f"{statistics.median(one.redis_in_flight for one in mine):.0f}" if name == "ours" else "",
-                f"{statistics.median(one.redis_finished for one in mine):.0f}" if name == "ours" else "",
+                *(
+                    f"{middle / unit:.0f}" if (middle := statistics.median(map(read, mine))) else ""
+                    for read, unit in (
+                        (lambda one: one.rss_early, MEGABYTE),
+                        (lambda one: one.redis_in_flight, 1),
+                        (lambda one: one.redis_finished, 1),
+                    )
+                ),
             )
             for problem in {problem for one in mine for problem in one.problems}:
                 table.add_row(f"  [red]worthless: {problem}[/red]")

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from workers.bench import light, race, report
+from workers.bench import invoices, light, race, report
+from workers.bench.race import Result
 
 LIGHT_ORDERS = 200
 
@@ -24,6 +25,7 @@ class Plan:
     processes: tuple[int, ...]
     runs: int
     poll: float | None
+    invoices: int = 0
 
     def races(self) -> Iterator[tuple[str, int, float, int]]:
         """(contender, orders, latency, processes) in the order in which they run: the floor before and after."""
@@ -41,14 +43,28 @@ def measure(plan: Plan, folder: Path, path: Path) -> int:
     """Run it all, show it, keep it in ``path``; 1 if a run lost or doubled an order."""
     _claim(folder)
     console = Console(width=None if Console().is_terminal else 150)
-    results, waits = [], []
+    results: list[Result] = []
+    waits: list[light.Waits] = []
+
+    def ran(one: Result) -> None:
+        results.append(one)
+        said = f"{one.name}: {one.per_second:.0f} {one.what}/s, {one.cpu_ms:.2f} ms CPU each"
+        console.print(said, style="dim")
+
     try:
         for name, orders, latency, processes in plan.races():
-            one = race.run(name, folder / name, orders=orders, latency=latency, processes=processes)
-            results.append(one)
-            console.print(
-                f"{name}: {one.per_second:.0f} orders/s, {one.cpu_ms:.2f} ms CPU an order", style="dim"
-            )
+            ran(race.run(name, folder / name, orders=orders, latency=latency, processes=processes))
+        for latency in plan.latency if plan.invoices and "ours" in plan.contenders else ():
+            for who in invoices.NAMES * plan.runs:
+                ran(
+                    invoices.run(
+                        who,
+                        folder / "ours",
+                        invoices=plan.invoices,
+                        latency=latency,
+                        processes=plan.processes[0],
+                    )
+                )
         if plan.poll is not None and "ours" in plan.contenders:
             for latency in plan.latency:
                 waits.append(light.run(folder / "ours", LIGHT_ORDERS, latency, plan.processes[0], plan.poll))  # noqa: PERF401 - each counts, also if the next one fails

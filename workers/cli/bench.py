@@ -22,6 +22,8 @@ import click
               help="Also measure how long an order takes at 10 orders/s.")  # fmt: skip
 @click.option("--poll", default=5.0, show_default=True, type=click.FloatRange(0.1, 3600),
               help="FEED_POLL_SECONDS of that.")  # fmt: skip
+@click.option("--invoices", default=500, show_default=True, type=click.IntRange(0, 100_000),
+              help="How many invoices to send for an ERP, beside a bare script; 0 for none.")  # fmt: skip
 @click.option("--json", "path", default=Path("var/bench/bench.json"), show_default=True,
               type=click.Path(path_type=Path, dir_okay=False), help="Where all figures go.")  # fmt: skip
 @click.option("--dir", "folder", default=Path("var/bench"), show_default=True,
@@ -34,6 +36,7 @@ def bench(
     runs: int,
     contenders: str,
     poll: float,
+    invoices: int,
     path: Path,
     folder: Path,
     light: bool,
@@ -42,8 +45,12 @@ def bench(
 
     Three contenders take the same backlog out of the same stand-in VTEX: "floor", a bare script of 128 threads
     without queue and memory; "textbook", a plain Celery chain; "ours", the whole system as "up" runs it. The
-    floor runs before and after the others of each round. Linux only. Quick: --runs 1 --latency 100 --no-light
-    """
+    floor runs before and after the others of each round. Linux only.
+
+    \b
+    Quick:   --runs 1 --latency 100 --only floor,ours --no-light --invoices 0
+    Backlog: --orders 1000 --orders 10000 --orders 100000 --latency 100 --only floor,ours --no-light --invoices 0
+    """  # noqa: D301 - click's mark
     from workers.bench.contenders import CONTENDERS, NotReady
     from workers.bench.race import Stuck
     from workers.bench.session import Plan, measure
@@ -53,7 +60,9 @@ def bench(
         raise click.UsageError(f"no such contender: {', '.join(wrong)} (there are {', '.join(CONTENDERS)})")
     if not Path("/proc/self/stat").exists():
         raise click.UsageError("processor time and memory are read from /proc, which only Linux has")
-    plan = Plan(names, orders, tuple(ms / 1000 for ms in latency), processes, runs, poll if light else None)
+    plan = Plan(
+        names, orders, tuple(ms / 1000 for ms in latency), processes, runs, poll if light else None, invoices
+    )
     try:
         sys.exit(measure(plan, folder.absolute(), path))
     except (NotReady, Stuck) as error:
