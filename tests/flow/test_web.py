@@ -45,6 +45,8 @@ def test_an_invoice_and_its_tracking_reach_vtex_once(door):
     assert door.post(f"{path}/9999/tracking", tracking, key='"nf-9999-tracking"').status_code == 202
     assert erp.end("nf-9999")[0] == erp.end("nf-9999-tracking")[0] == "done"
 
+    assert first.text.endswith("}\n")  # fit for a terminal
+
     again = door.post(path, invoice, key="nf-9999")
     assert (again.status_code, again.json()["state"]) == (200, "done")
     other = door.post(path, erp.invoice(order, "10000"), key="nf-9999")

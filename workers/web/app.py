@@ -14,7 +14,7 @@ from workers.web.clerk import of_commands, of_events
 from workers.web.guard import Guard
 from workers.web.hook import PATH, Hook
 from workers.web.openapi import document
-from workers.web.problems import Problem
+from workers.web.problems import Problem, reply
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -43,14 +43,14 @@ def make(office: Office) -> web.Application:
     shown = page.render(described)
 
     async def openapi(_request: web.Request) -> web.Response:
-        return web.json_response(described)
+        return reply(described)
 
     async def home(_request: web.Request) -> web.Response:
         return web.Response(text=shown, content_type="text/html", charset="utf-8")
 
     async def health(_request: web.Request) -> web.Response:
         await office.do(office.redis.ping)
-        return web.json_response({"ok": True})
+        return reply({"ok": True})
 
     async def close(_app: web.Application) -> None:
         await asyncio.gather(clerk.close(), events.close())

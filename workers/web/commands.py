@@ -16,7 +16,7 @@ from workers.web import body, examples
 from workers.web.answers import AcceptedSchema, CommandListSchema, CommandSchema, ReplaySchema
 from workers.web.lists import CommandsQuery, page, wanted
 from workers.web.operations import Ask, Operation, address
-from workers.web.problems import Problem
+from workers.web.problems import Problem, reply
 from workers.web.replaying import answer_of
 from workers.web.tokens import COMMAND, OPERATE, READ
 
@@ -38,7 +38,7 @@ async def _ask(ask: Ask, kind: str, payload: Any) -> web.Response:
     except Conflict as conflict:
         raise Problem(409, str(conflict)) from None
     where = address("commands", accepted.id)
-    return web.json_response(
+    return reply(
         {"id": accepted.id, "state": accepted.state, "url": where},
         status=HTTPStatus.OK if accepted.repeated else HTTPStatus.ACCEPTED,
         headers={"Location": where},
@@ -92,13 +92,13 @@ async def show(ask: Ask) -> web.Response:
     record = await ask.office.do(ask.books.commands.record, id_)
     if record is None:
         raise Problem(404, "this command is not known here")
-    return web.json_response(documents.command(record))
+    return reply(documents.command(record))
 
 
 async def listed(ask: Ask) -> web.Response:
     """The commands of one state."""
     rows, following = await ask.office.do(page, ask.books, "commands", wanted(CommandsQuery, ask.request))
-    return web.json_response({"commands": rows, "next": following})
+    return reply({"commands": rows, "next": following})
 
 
 async def replay(ask: Ask) -> web.Response:

@@ -11,7 +11,7 @@ from workers.books import Books
 from workers.web.answers import OrderListSchema, OrderSchema, ReplaySchema
 from workers.web.lists import OrdersQuery, page, wanted
 from workers.web.operations import Ask, Operation, address
-from workers.web.problems import Problem
+from workers.web.problems import Problem, reply
 from workers.web.replaying import answer_of
 from workers.web.tokens import OPERATE, READ
 
@@ -23,7 +23,7 @@ async def show(ask: Ask) -> web.Response:
         raise Problem(
             404, "this order is not known here: its event has not been read yet, or it ended long ago"
         )
-    return web.json_response(document)
+    return reply(document)
 
 
 def _look(books: Books, order_id: str) -> dict[str, Any] | None:
@@ -36,7 +36,7 @@ def _look(books: Books, order_id: str) -> dict[str, Any] | None:
 async def listed(ask: Ask) -> web.Response:
     """The orders of one state."""
     rows, following = await ask.office.do(page, ask.books, "orders", wanted(OrdersQuery, ask.request))
-    return web.json_response({"orders": rows, "next": following})
+    return reply({"orders": rows, "next": following})
 
 
 async def replay(ask: Ask) -> web.Response:

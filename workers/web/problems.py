@@ -1,4 +1,4 @@
-"""What the front door answers when it does not do what was asked: problem details (RFC 9457)."""
+"""How the front door answers: in JSON, and with problem details (RFC 9457) when it does not do what was asked."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ MEDIA_TYPE = "application/problem+json"
 #: Seconds after which a caller may try again when Redis cannot record.
 TRY_AGAIN = 5
 _PATH = re.compile(r"[\w\-]+(?:\[\d+\])*(?:\.[\w\-]+(?:\[\d+\])*)*")
+
+
+def reply(document: Any, **more: Any) -> web.Response:
+    """JSON that people can read, too: letters as they are, and a line's end for whoever sees it in a terminal."""
+    text = json.dumps(document, ensure_ascii=False) + "\n"
+    content = text.encode(errors="replace")  # half of a character is no reason to fail
+    return web.Response(**{"content_type": "application/json", "charset": "utf-8", "body": content, **more})
 
 
 class Problem(Exception):
@@ -48,13 +55,7 @@ class Problem(Exception):
         }
         if self.problems:
             body["errors"] = [self._single(problem) for problem in self.problems]
-        return web.Response(
-            status=self.status,
-            text=json.dumps(body, ensure_ascii=False),
-            content_type=MEDIA_TYPE,
-            charset="utf-8",
-            headers=self.headers,
-        )
+        return reply(body, status=self.status, content_type=MEDIA_TYPE, headers=self.headers)
 
     def _single(self, problem: str) -> dict[str, str]:
         """``items[0].price: is missing`` as a sentence and, if it begins with one, the place it is about."""
