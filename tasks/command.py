@@ -286,7 +286,9 @@ class Command(Task):  # type: ignore[misc]
         ):
             try:
                 if not recorded and (why := wrong or self._record(link, order_id, asked, key)):
-                    self._refuse(link, order_id, asked, key, why)
+                    # whose ERP should hear of it is what nobody knows, where there are several
+                    anybody = not wrong or len(settings.accounts) == 1
+                    self._refuse(link, order_id, asked, key, why, tell=anybody)
                     return f"refused: {why}"
                 recorded, own_message = True, recorded
                 if not own_message and link.queues[COMMANDS] != COMMANDS:
@@ -332,15 +334,27 @@ class Command(Task):  # type: ignore[misc]
         return None
 
     def _refuse(
-        self, link: Link, order_id: Any, asked: dict[str, Any], key: Any, why: errors.OrderLinkError
+        self,
+        link: Link,
+        order_id: Any,
+        asked: dict[str, Any],
+        key: Any,
+        why: errors.OrderLinkError,
+        *,
+        tell: bool,
     ) -> None:
         """Record the refusal of a request, under its key or, where that is another's, under the task's id."""
         # another request's key names that one, and a key that is none names nothing
         own = isinstance(why, errors.Invalid) and isinstance(key, str) and intake.ID.fullmatch(key)
         payload, task_id = self._payload(asked), str(self.request.id)
+        id_ = key
         if not own or not intake.refuse(link.commands, self.kind, order_id, payload, id_=key, why=why):
+            id_ = task_id
             intake.refuse(link.commands, self.kind, order_id, payload, id_=task_id, why=why)
-        self.app.send_task("orders.tell", kwargs={"account": link.account.name})
+        if tell:
+            self.app.send_task("orders.tell", kwargs={"account": link.account.name})
+        elif record := link.commands.record(id_):
+            link.commands.told(id_, record.ended)
         log.warning("refused", why=str(why))
 
     def _carry(self, link: Link, book: CommandLedger, id_: str, *, own_message: bool) -> None:

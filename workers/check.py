@@ -24,6 +24,7 @@ from workers.monitor.readings import read
 from workers.monitor.watch import alarms
 from workers.runtime import ledger_of, open_erp
 from workers.settings import Settings, SettingsError
+from workers.stores import advice
 from workers.vtex.client import Vtex
 from workers.vtex.schemas import FeedConfig, OrderPage
 
@@ -258,6 +259,12 @@ def check_clock(date: str | None) -> Iterator[Finding]:
 
 def examine(loaded: Settings, names: Sequence[str]) -> Iterator[Finding]:
     """Everything that can be looked at, each thing although another one is broken: the stores, then what they share."""
+    several = len(loaded.accounts) > 1
+    for finding in _examine(loaded, names):
+        yield replace(finding, do=advice(finding.do, finding.account, several=several))
+
+
+def _examine(loaded: Settings, names: Sequence[str]) -> Iterator[Finding]:
     sinks = _sinks(loaded, names)
     try:
         with ThreadPoolExecutor(len(names)) as asking:  # none waits for another

@@ -12,6 +12,7 @@ from workers.command_ledger import CommandLedger
 from workers.errors import OrderLinkError
 from workers.monitor.readings import read
 from workers.monitor.watch import alarms
+from workers.stores import advice
 from workers.vtex.client import Vtex
 from workers.watchlist import Watchlist
 
@@ -35,7 +36,7 @@ def of(loaded: Settings, ledgers: Sequence[Ledger], *, ask_vtex: bool = True) ->
     names = {ledger.account for ledger in ledgers}
     whole = {
         "alarms": [
-            asdict(one)
+            asdict(one) | {"do": advice(one.do, one.account, several=len(loaded.accounts) > 1)}
             for one in alarms(redis, loaded, read(redis, ledgers, loaded))
             if not one.account or one.account in names
         ],

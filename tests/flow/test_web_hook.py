@@ -100,6 +100,23 @@ def test_what_names_no_order_is_set_aside(hooked):
     assert run.ledger.counts().open == 0
 
 
+def test_each_store_may_have_a_secret_of_its_own(given, fresh_redis):
+    accounts = {name: dataclasses.replace(given.account(), name=name) for name in ("one", "other", "silent")}
+    secrets = {"one": "the-secret-of-one-00", "other": "the-secret-of-other-0"}
+    stores = {name: {"hook_secret": Secret(secret)} for name, secret in secrets.items()}
+    with front_door(dataclasses.replace(given, accounts=accounts, stores=stores), fresh_redis) as door:
+
+        def ping(store, secret):
+            headers = {"X-Hook-Secret": secret}
+            body = {"hookConfig": "ping"}
+            return door.post(f"/hooks/vtex/{store}", body, token=None, headers=headers).status_code
+
+        assert ping("one", secrets["one"]) == ping("other", secrets["other"]) == 200
+        assert ping("one", secrets["other"]) == ping("other", secrets["one"]) == 401
+        assert ping("silent", "") == ping("silent", secrets["one"]) == 401
+        assert ping("no-such-store", "") == ping("no-such-store", secrets["one"]) == 401
+
+
 def test_no_secret_no_hook(given, fresh_redis):
     with front_door(given) as door:
         assert door.event("1-01", secret="").status_code == 404

@@ -22,6 +22,7 @@ from workers import telemetry
 from workers.monitor import rules
 from workers.monitor.readings import Reading, read
 from workers.monitor.rules import Alarm, Rule
+from workers.stores import advice
 
 if TYPE_CHECKING:
     from workers.ledger import Ledger
@@ -149,8 +150,9 @@ class Watch(threading.Thread):
         return risen
 
     def _settle(self, rule: Rule, account: str, value: float, reading: Reading, now: float) -> None:
+        do = advice(rule.do, account, several=len(self._settings.accounts) > 1)
         one = self._standings.setdefault(
-            (rule.name, account), Standing(rule.name, account, rule.severity, do=rule.do)
+            (rule.name, account), Standing(rule.name, account, rule.severity, do=do)
         )
         if rule.bad(value):
             one.says = rule.words(reading, account, value)
