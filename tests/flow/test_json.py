@@ -31,7 +31,7 @@ CALLS = {
     "feed show": 0,
     "feed oddities": 0,
     "feed configure": 0,
-    "hook configure https://orders.example.com": 1,
+    "hook configure https://127.0.0.1:9": 1,
     "hook show": 0,
     "hook delete --yes": 1,
     "dead": 0,
