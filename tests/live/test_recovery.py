@@ -1,6 +1,7 @@
 """Workers that die with their hands full, by accident or because of one order."""
 
 import contextlib
+import json
 import os
 import signal
 import time
@@ -51,6 +52,30 @@ def test_what_a_killed_worker_was_at_is_taken_over_at_the_next_sweep(system, wai
     system.each_once()
     taken = system.said(up, "taken_over")
     assert sum(line["were_claimed"] for line in taken) > 0, "its supervisor saw it die"
+    assert system.stop(up) == 0
+
+
+@pytest.mark.promise("P2", "P4")
+def test_a_worker_that_is_killed_in_a_step_that_followed_in_its_thread(system, wait_until):
+    """The message that it still holds is that of the download; start-handling never was one."""
+    system = system(orders=1, latency=2.0, visibility_timeout=120.0, marketplace_events=0.0)
+    up = system.start("up", WORKER_PROCESSES="1", WORKER_CONCURRENCY="4")
+    with redis.Redis.from_url(system.redis_url(), decode_responses=True) as client:
+        ledger = Ledger(client, "teststore")
+
+        def in_start_handling():
+            records = map(ledger.record, ledger.unfinished())
+            return [one for one in records if one and one.step == "start-handling" and one.claimed_until]
+
+        (order,) = wait_until(in_start_handling, "the second step", LONG)
+        held = [json.loads(message)[0]["headers"]["task"] for message in client.hvals("unacked")]
+        os.kill(system.started(up, "worker 1")[-1], signal.SIGKILL)
+        system.each_once()
+        assert "orders.download" in held
+        assert "orders.start_handling" not in held
+        codes = [entry.code for entry in ledger.record(order.order_id).timeline]
+        assert codes.count("delivered") == codes.count("handled") == 1
+        assert "crash" in codes
     assert system.stop(up) == 0
 
 
