@@ -158,7 +158,12 @@ class Ledger:
 
     def move(self, name: str, *args: object, client: Any = None) -> Any:
         """Run one of the scripts; for the ledgers of orders and of commands alone."""
-        return self._scripts[name](keys=[self._prefix], args=[_plain(arg) for arg in args], client=client)
+        script, plain = self._scripts[name], [_plain(arg) for arg in args]
+        if client is None:
+            with suppress(redis.exceptions.NoScriptError):  # a server that knows it not yet, or forgot it
+                # the short way: redis-py's own asks at each of five functions on the way what else it might do
+                return self.redis.execute_command("EVALSHA", script.sha, 1, self._prefix, *plain)  # type: ignore[no-untyped-call]
+        return script(keys=[self._prefix], args=plain, client=client)
 
     # --- the feed -----------------------------------------------------------------------------------------
 
