@@ -11,10 +11,11 @@ old states now and then, so what it says is only a reason to look (VTEX's orders
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from workers import errors, feed_watch
 from workers.dispatch import enqueue
@@ -22,7 +23,7 @@ from workers.erp.sink import CANCELED, CANCELLATION_REQUESTED
 from workers.runtime import Link
 from workers.vtex import states
 from workers.vtex.client import LARGEST_PAGE, LAST_PAGE, Vtex
-from workers.vtex.schemas import Event, OrderRow
+from workers.vtex.schemas import Event, OrderPage, OrderRow
 from workers.watchlist import Watchlist
 
 #: How far back waiting orders are looked for. VTEX cancels what nobody handles long before.
@@ -33,6 +34,8 @@ CANCELED_LOOK_BACK = timedelta(days=14)
 SHORTEST_WINDOW = timedelta(seconds=1)
 #: Seconds over which the first looks at orders are spread that are watched anew.
 SPREAD_SECONDS = 3600.0
+#: So often a page is asked for, and so many seconds apart; at the most so long it waits for its turn in our own pace.
+TRIES, TRY_AGAIN_SECONDS, LONGEST_WAIT = 3, 0.3, 10.0
 #: By so many seconds VTEX's clock and Redis' may differ.
 CLOCKS_DIFFER = 3600.0
 #: States that VTEX's reference names as filters of the list. Others may work as well, or be refused, or ignored.
@@ -152,7 +155,7 @@ def _pages(
     if since >= until:
         return
     created, authorized = ((since, until), None) if by == "created" else (None, (since, until))
-    page = vtex.list_orders(status=status, created=created, authorized=authorized)
+    page = _page(vtex, 1, status=status, created=created, authorized=authorized)
     if page.total > _CAP and until - since > SHORTEST_WINDOW:
         middle = since + (until - since) / 2
         yield from _pages(vtex, status, since, middle, by)
@@ -164,7 +167,21 @@ def _pages(
         number += 1
         if number > min(page.pages, LAST_PAGE):
             return
-        page = vtex.list_orders(status=status, created=created, authorized=authorized, page=number)
+        page = _page(vtex, number, status=status, created=created, authorized=authorized)
+
+
+def _page(vtex: Vtex, number: int, **window: Any) -> OrderPage:
+    """One page; again if it did not come: a long list has a hundred, and must not begin anew for each that is lost."""
+    for _ in range(TRIES - 1):
+        try:
+            return vtex.list_orders(page=number, **window)
+        except (errors.Unavailable, errors.OutcomeUnknown):
+            time.sleep(TRY_AGAIN_SECONDS)
+        except errors.RateLimited as error:
+            if error.status is not None:  # VTEX's own word: everybody waits
+                raise
+            time.sleep(min(error.after or 0.0, LONGEST_WAIT))
+    return vtex.list_orders(page=number, **window)
 
 
 def sort_out(gap: Gap, ids: list[str], states: list[str | None]) -> list[str]:

@@ -235,6 +235,21 @@ def test_after_a_gap_the_list_is_searched_until_it_has_caught_up(store):
     run.until(lambda: run.rows() == [(order, "canceled")], "the cancellation, by VTEX's list", ticks=ticks)
 
 
+@pytest.mark.promise("P3")
+def test_a_page_of_the_list_that_is_lost_is_asked_for_again_and_not_the_whole_list(store):
+    run = store(index_lag=0.0)
+    in_handling(run)
+    run.ledger.unremember("listed")
+    lost = {"kind": "error_5xx", "path": "/pvt/orders", "method": "GET"}
+    run.vtex.control("faults", {"script": [lost | {"times": 2}]})
+    run.tick("upkeep.reconcile")
+    run.until(lambda: run.ledger.recall("listed"), "a search", ticks=())
+    assert run.logs("reconcile_failed") == []
+    run.vtex.control("faults", {"script": [lost | {"times": 3}]})
+    run.tick("upkeep.reconcile")
+    run.until(lambda: run.logs("reconcile_failed"), "the end of its patience", ticks=())
+
+
 def test_without_feed_managed_a_feed_is_left_as_it_is(store, monkeypatch):
     run = store()
     run.link.vtex.configure_feed(["ready-for-handling"])
