@@ -33,7 +33,7 @@ bench: .venv/.ready
 bench-web: .venv-dev/.ready
 	.venv-dev/bin/python tests/bench/front_door.py
 
-# Options by environment: CHAOS_SEED, _ORDERS, _COMMANDS, _SECONDS, _EVERY, _KILLS, _ERP, _DRAIN.
+# Options by environment: CHAOS_SEED, _ORDERS, _COMMANDS, _SECONDS, _EVERY, _KILLS, _WORKERS, _ERP, _DRAIN.
 chaos: .venv-dev/.ready
 	.venv-dev/bin/python -m tests.chaos
 

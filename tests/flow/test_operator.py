@@ -156,3 +156,22 @@ def test_a_dead_order_is_tried_again_by_hand(flow, monkeypatch):
     run.until(lambda: run.ledger.counts().done == 1, "its end")
     assert run.ledger.dead() == []
     assert run.vtex.audit()["start_handling_effects"] == 1
+
+
+@pytest.mark.promise("P6")
+def test_a_dead_order_that_still_waits_is_reported_and_left_and_its_replay_looks_at_vtex_first(
+    flow, monkeypatch
+):
+    run = flow(also={"reconcile_min_age": 0.0}, index_lag=0.0)
+    monkeypatch.setattr("tasks.base.CRASH_LIMIT", 0)
+    [order] = run.vtex.create(1)
+    run.until(lambda: run.ledger.counts().dead == 1, "its death")
+    monkeypatch.setattr("tasks.base.CRASH_LIMIT", 10)
+    run.until(lambda: run.ledger.recall("reconcile_dead"), "the report", ticks=("upkeep.reconcile",))
+    run.idle()
+    assert run.ledger.dead() == [order]
+    run.vtex.move(order, "canceled")
+    assert run.ledger.reopen(order, "replay", "maria") == "open"
+    enqueue(run.ledger.account, order)
+    run.until(lambda: run.ledger.counts().ignored == 1, "its end")
+    assert run.rows() == []

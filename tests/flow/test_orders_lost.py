@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 
 import pytest
 import redis
 
 from workers import deaths, handover
+from workers.erp.sink import ORDER_READY
 from workers.ledger import DOWNLOAD
 
 
@@ -17,9 +19,11 @@ class Watched:
     def __init__(self, sink) -> None:
         self._sink = sink
         self.keys = []
+        self.before = lambda _delivery: None
         self.after = lambda: None
 
     def deliver(self, delivery) -> None:
+        self.before(delivery)
         self._sink.deliver(delivery)
         self.keys.append(delivery.key)
         self.after()
@@ -284,6 +288,29 @@ def test_an_order_canceled_after_its_worker_died_with_the_erps_answer_is_taken_b
     audit = store.settled(events=2)
     assert store.rows() == [(order, "canceled")]
     assert store.told() == ["order.canceled"]
+    assert audit["start_handling_effects"] == 0
+
+
+@pytest.mark.promise("P2", "P4")
+def test_an_order_that_a_stalled_worker_delivers_after_its_cancellation_stays_canceled(watched):
+    store = watched(visibility_timeout=3.0)
+    store.ledger.lease = 0.5
+    stalls, goes_on = threading.Event(), threading.Event()
+
+    def stall(delivery):
+        if delivery.type == ORDER_READY and not stalls.is_set():
+            stalls.set()
+            goes_on.wait(120)
+
+    store.link.sink.before = stall
+    (order,) = store.vtex.create()
+    store.until(stalls.is_set, "a worker that stalls")
+    store.vtex.move(order, "canceled")
+    store.until(lambda: store.rows() == [(order, "canceled")], "the cancellation, by another worker")
+    goes_on.set()
+    store.until(lambda: any(key.endswith(ORDER_READY) for key in store.link.sink.keys), "what comes too late")
+    audit = store.settled(events=2)
+    assert store.rows() == [(order, "canceled")]
     assert audit["start_handling_effects"] == 0
 
 
