@@ -162,13 +162,14 @@ def test_a_dead_order_is_tried_again_by_hand(flow, monkeypatch):
 def test_a_dead_order_that_still_waits_is_reported_and_left_and_its_replay_looks_at_vtex_first(
     flow, monkeypatch
 ):
-    run = flow(also={"reconcile_min_age": 0.0}, index_lag=0.0)
+    run = flow()
     monkeypatch.setattr("tasks.base.CRASH_LIMIT", 0)
-    [order] = run.vtex.create(1)
+    [order] = run.vtex.create(1, age=3600)
     run.until(lambda: run.ledger.counts().dead == 1, "its death")
     monkeypatch.setattr("tasks.base.CRASH_LIMIT", 10)
-    run.until(lambda: run.ledger.recall("reconcile_dead"), "the report", ticks=("upkeep.reconcile",))
-    run.idle()
+    since = datetime.now(UTC) - timedelta(hours=2)
+    gap = close_gap(run.link, since, datetime.now(UTC), lambda: None)
+    assert (gap.dead, gap.missing) == ([order], [])
     assert run.ledger.dead() == [order]
     run.vtex.move(order, "canceled")
     assert run.ledger.reopen(order, "replay", "maria") == "open"
