@@ -265,6 +265,8 @@ def examine(loaded: Settings, names: Sequence[str]) -> Iterator[Finding]:
 
 
 def _examine(loaded: Settings, names: Sequence[str]) -> Iterator[Finding]:
+    from workers.check_web import check_door  # noqa: PLC0415 - it needs what is here
+
     sinks = _sinks(loaded, names)
     try:
         with ThreadPoolExecutor(len(names)) as asking:  # none waits for another
@@ -276,6 +278,7 @@ def _examine(loaded: Settings, names: Sequence[str]) -> Iterator[Finding]:
     finally:
         for sink in sinks.values():
             sink.close()
+    yield from check_door(loaded)
     if loaded.redis_url is None:
         yield Finding(
             "look",
@@ -301,11 +304,11 @@ def _examine(loaded: Settings, names: Sequence[str]) -> Iterator[Finding]:
 
 def _store(store: Settings, sink: Sink) -> Iterator[Finding]:
     """What one store has for itself."""
-    from workers.check_web import check_web  # noqa: PLC0415 - it needs what is here
+    from workers.check_web import check_hook  # noqa: PLC0415 - it needs what is here
 
     with closing(Vtex(store.account(), timeout=store.http_timeout, pool=1)) as vtex:
         yield from check_vtex(vtex, store)
-        yield from check_web(vtex, store.account(), store)
+        yield from check_hook(vtex, store.account(), store)
         yield from check_erp(sink)
         yield from check_clock(vtex.server_date)
 

@@ -23,10 +23,14 @@ _PING = json.dumps({"hookConfig": "ping"}).encode()
 _ANYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognized, not listened on
 
 
-def check_web(vtex: Vtex, account: Account, settings: Settings) -> Iterator[Finding]:
-    """Nothing, if neither a token nor a hook's secret is set and VTEX has no hook."""
-    if settings.web_tokens or settings.hook_secret:
+def check_door(settings: Settings) -> Iterator[Finding]:
+    """Nothing, if nobody would be let in."""
+    if settings.front_door:
         yield _door(settings)
+
+
+def check_hook(vtex: Vtex, account: Account, settings: Settings) -> Iterator[Finding]:
+    """One store's; nothing, if no secret is set and VTEX has no hook."""
     config, problem = tried("VTEX hook", vtex.hook_config)
     if problem:
         if not problem.says.startswith("refused"):  # the feed's line has said so: it is the same permission

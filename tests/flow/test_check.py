@@ -175,7 +175,7 @@ def test_a_hook_that_is_well(web):
     assert not found["look"]
     said = [line for line, _ in found["good"] if line.startswith(("HTTP API", "VTEX hook"))]
     assert len(said) == 2
-    assert "to our secret alone" in said[1]
+    assert "to our secret alone" in said[0]
     assert SECRET not in str(found)
 
 

@@ -258,6 +258,29 @@ def _event(order_id):
     return Event("e", "", order_id, "ready-for-handling", "Fulfillment", "2026-01-01T10:00:00.0000000Z")
 
 
+def test_a_stores_token_reaches_its_own_store_alone(alone, given, fresh_redis):
+    here = given.account()
+    door = alone(accounts={here.name: here, "other": dataclasses.replace(here, name="other")})
+    cancel, own = "/v1/orders/1-01/cancellation", f"?account={here.name}"
+    assert door.post(cancel).json()["errors"][0]["parameter"] == "account"  # which store?
+    assert door.post(cancel + own, key="c-1").status_code == 202
+    for method, path in (
+        ("GET", "/v1/orders/1-01"), ("GET", "/v1/orders?state=open"), ("GET", "/v1/commands/c-1"),
+        ("GET", "/v1/commands?state=open"), ("POST", "/v1/commands/c-1/replay"), ("POST", "/v1/orders/1-01/replay"),
+        ("POST", cancel), ("POST", "/v1/orders/1-01/changes"), ("POST", INVOICES), ("POST", f"{INVOICES}/9/tracking"),
+    ):  # fmt: skip
+        there = path + ("&" if "?" in path else "?") + own[1:]
+        assert door.ask(method, there, token=OTHERS).status_code == 403
+        if method == "GET" or "replay" in path:  # in its own store it learns nothing of the same number
+            answer = door.ask(method, path, token=OTHERS)
+            nothing = ({"orders": [], "next": None}, {"commands": [], "next": None})
+            assert answer.status_code == 404 or answer.json() in nothing
+    assert door.event("2-01").status_code == 200  # the hook's address names the store
+    body, secret = {"OrderId": "3-01", "Origin": {"Account": "teststore"}}, {"X-Hook-Secret": SECRET}
+    assert door.post("/hooks/vtex/other", body, token=None, headers=secret).status_code == 403
+    assert not [key for key in fresh_redis.keys("vo:other:*") if "3-01" in key or "c-1" in key]
+
+
 def test_the_page_needs_nothing_from_elsewhere(alone):
     answer = alone().get("/", token=None)
     assert answer.status_code == 200

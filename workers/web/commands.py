@@ -46,7 +46,7 @@ async def _ask(ask: Ask, kind: str, payload: Any) -> web.Response:
 
 
 def _checked(ask: Ask, kind: str, payload: Any, key: str | None) -> intake.Request:
-    zone = ask.office.settings.of(ask.account).timezone
+    zone = ask.office.stores[ask.account].timezone
     try:
         return intake.prepare(kind, ask.part("orderId"), payload, zone=zone, key=key)
     except intake.InvalidName as wrong:

@@ -56,9 +56,10 @@ class Hook:
         """The account that is meant, if the secret is right: without it nobody learns which accounts there are."""
         settings = self._office.settings
         account = settings.accounts.get(request.match_info["account"])
-        wanted = settings.of(account.name) if account else settings
+        stores = self._office.stores
+        wanted = stores[account.name] if account else settings
         secret = wanted.hook_secret.reveal()
-        if not secret and not any(settings.of(name).hook_secret for name in settings.accounts):
+        if not secret and not any(store.hook_secret for store in stores.values()):
             raise Problem(404, "no hook is received here: HOOK_SECRET is not set")
         presented = request.headers.get(SECRET_HEADER, "")
         right = hmac.compare_digest(presented.encode(errors="surrogateescape"), secret.encode())

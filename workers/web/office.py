@@ -36,6 +36,8 @@ class Office:
     def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
         self.settings = settings
         self.redis = client if client is not None else connect(settings)
+        #: The settings as they are for each store: to make them anew for a request would cost too much.
+        self.stores = {name: settings.of(name) for name in settings.accounts}
         self._books = {name: Books.of(ledger_of(self.redis, settings, name)) for name in settings.accounts}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="web")
 
