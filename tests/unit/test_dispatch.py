@@ -15,7 +15,7 @@ from workers import dispatch
 from workers.settings import Account, Secret, Settings
 
 SETTINGS = Settings(
-    accounts={"teststore": Account("teststore", Secret("key"), Secret("token"))},
+    accounts={name: Account(name, Secret("key"), Secret("token")) for name in ("teststore", "other")},
     erp_url="sqlite:///erp.db",
     redis_url="redis://127.0.0.1:1/0",
 )
@@ -27,10 +27,10 @@ def step(account, order_id):
     """Never called."""
 
 
-@pytest.fixture(autouse=True)
-def _app(monkeypatch):
+@pytest.fixture(autouse=True, params=[SETTINGS.of("teststore"), SETTINGS], ids=["one store", "several"])
+def _app(monkeypatch, request):
     """An application of the same configuration that no other test uses."""
-    app = Celery("dispatching", set_as_current=False, config_source=module.configuration(SETTINGS))
+    app = Celery("dispatching", set_as_current=False, config_source=module.configuration(request.param))
     for name in dispatch.CHAIN.values():
         app.task(name=name)(step)
     monkeypatch.setattr(dispatch, "app", app)
