@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 from types import SimpleNamespace
 
@@ -164,6 +165,14 @@ def test_every_store_has_its_ticks_and_none_piles_up():
         assert entry["options"]["expires"] <= max(
             3 * entry["schedule"], 60.0
         )  # clocks may differ by a minute
+
+
+def test_each_store_is_polled_at_its_own_pace():
+    own = {"one": {"feed_poll": 0.5}, "other": {"reconcile": 60.0}}
+    schedule = module.schedule(dataclasses.replace(SETTINGS, stores=own))
+    periods = {name: entry["schedule"] for name, entry in schedule.items()}
+    assert (periods["feed.poll one"], periods["feed.poll other"]) == (0.5, 5.0)
+    assert (periods["upkeep.reconcile one"], periods["upkeep.reconcile other"]) == (600.0, 60.0)
 
 
 def test_what_a_dead_worker_held_comes_back(configured):
