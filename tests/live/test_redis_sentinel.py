@@ -31,6 +31,7 @@ def killed(tmp_path, wait_until, ports):
 def test_work_goes_on_with_another_primary(killed, wait_until):
     system, running, handled = killed(300)
     system.until_handled(handled + 20)
+    system.vtex.control("faults", {"faults": ""})  # check asks each thing once, and would meet one
     assert system.run("check").returncode == 0
     assert system.stop(running) == 0
     assert password("worker") not in system.output(running)
