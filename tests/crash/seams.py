@@ -36,7 +36,8 @@ READS = frozenset(
 NAMED_BY_KEY = ("LPUSH", "RPOP", "SET")
 #: What whoever calls VTEX or the ERP does now and then: it belongs to no task.
 ANYWHERE = ("ledger pace", "ledger breaker", "ledger cool")
-_NUMBERS = re.compile(r"\d{6,}(-\d+)?")
+#: What is another one in each life: an order, a change.
+_NUMBERS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{6,}(-\d+)?")
 
 
 def scripts() -> dict[str, str]:

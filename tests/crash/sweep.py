@@ -28,6 +28,7 @@ from .world import ACCOUNT, World
 
 SECONDS = 120.0  # a life that takes longer has no end
 QUIET_TURNS = 2
+PLUMBING = ("broker:", "calls:")  # around every call and every message, as often as they are
 PERIOD = 0.15  # seconds between two turns
 TRIES = 3  # what a survivor does depends on how long things take, too
 
@@ -54,8 +55,10 @@ class Lived:
         """Before every effect; but once only in ticks that did just the same, as most find nothing to do."""
         places, known = [], set()
         for begin, end in itertools.pairwise([*self.ticks, len(self.effects)]):
-            if (did := tuple(self.effects[begin:end])) not in known:
-                known.add(did)
+            did = self.effects[begin:end]
+            work = tuple(name for name in did if not name.startswith(PLUMBING))
+            if work not in known:
+                known.add(work)
                 places += [
                     Place(name, self.effects[:at].count(name) + 1) for at, name in enumerate(did, begin)
                 ]
