@@ -160,7 +160,8 @@ class HttpErp:
         return int(self._runner.addresses[0][1])
 
     async def _options(self, _request: web.Request) -> web.Response:
-        return web.Response(headers={"Allow": "POST, OPTIONS"})
+        self.asked += 1
+        return web.Response(status=503 if self.mode == "500" else 200, headers={"Allow": "POST, OPTIONS"})
 
     async def _post(self, request: web.Request) -> web.Response:
         self.asked += 1
