@@ -9,6 +9,7 @@ from typing import Any
 from workers.app import app
 from workers.command_ledger import ENDS, CommandLedger
 from workers.ledger import Ledger
+from workers.vtex.states import IN_HANDLING
 
 from .world import World
 
@@ -36,7 +37,10 @@ class Scenario:
             "handled": "at most once" if self.either and handled <= 1 else handled,
             "early commits": facts["earlyCommits"],
             "pending": facts["eventsPending"],
-            "in the ERP": world.in_erp(order),
+            # a status of when it was read: that is later if a message was lost
+            "in the ERP": [
+                "in handling" if status in IN_HANDLING else status for status in world.in_erp(order)
+            ],
             "told": world.told(order),
             "ledger": record and record.state,
             "invoices": [
