@@ -83,8 +83,10 @@ def test_a_worker_that_is_killed_in_a_step_that_followed_in_its_thread(system, w
 @pytest.mark.promise("P2", "P4")
 def test_sixty_four_orders_in_a_killed_worker_s_hands_are_done_within_a_minute(system, wait_until):
     """With the settings as they are. With -s it prints what was measured."""
-    system = system(orders=300, latency=4.0, visibility_timeout=60.0)
-    up = system.start("up", SWEEP_SECONDS=None, FEED_POLL_SECONDS=None, WORKER_CONCURRENCY="64")
+    system = system(orders=300, faults="slow_seconds=8", latency=0.1, visibility_timeout=60.0)
+    slow = {"kind": "slow", "path": "/api/oms/pvt/orders/", "method": "GET", "times": 400}
+    system.vtex.control("faults", {"script": [slow]})  # so that hands fill on a slow machine, too
+    up = system.start("up", SWEEP_SECONDS=None, FEED_POLL_SECONDS=None, WORKER_CONCURRENCY="80")
     ledger = None
 
     def in_hand(pid):
@@ -96,7 +98,7 @@ def test_sixty_four_orders_in_a_killed_worker_s_hands_are_done_within_a_minute(s
     with redis.Redis.from_url(system.redis_url(), decode_responses=True) as client:
         ledger = Ledger(client, "teststore")
         victim = wait_until(lambda: system.started(up, "worker 1"), "a worker")[-1]
-        held = wait_until(lambda: len(hands := in_hand(victim)) >= 60 and hands, "full hands", LONG)
+        held = wait_until(lambda: len(hands := in_hand(victim)) >= 64 and hands, "full hands", LONG)
         os.kill(victim, signal.SIGKILL)
         begin = time.monotonic()
         wait_until(lambda: all(ledger.record(one).state == "done" for one in held), "their end", LONG)
