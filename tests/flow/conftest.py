@@ -68,8 +68,18 @@ def _settings(valkey, tmp_path_factory):
         yield settings.load()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _configured(_settings):
+    """The application publishes to the session's own server, whatever another test's first use made it know."""
+    from workers.app import app, configuration
+
+    app.conf.update(configuration(_settings))
+    app.__dict__.pop("amqp", None)  # it keeps routes and connections
+    app._pool = None
+
+
 @pytest.fixture(scope="session")
-def _worker(_settings):
+def _worker(_settings, _configured):
     """A worker with its threads, for the whole session; it outlives every FLUSHALL between the tests."""
     from celery.contrib.testing.worker import start_worker
 
@@ -78,10 +88,9 @@ def _worker(_settings):
     import tasks.probe
     import tasks.upkeep
     import tasks.watch  # noqa: F401 - the worker's tasks
-    from workers.app import app, configuration
+    from workers.app import app
     from workers.queues import QUEUES
 
-    app.conf.update(configuration(_settings))
     for task in app.tasks.values():
         task.acks_late = True  # bound at the app's first use, which may have been a unit test's
     before = logging.getLogger().handlers[:]
