@@ -138,8 +138,9 @@ def _asks(steps: Callable[[World, str], list[tuple[str, Any]]]):
 
 
 def _decide(world: World, order: str) -> None:
-    """A person at the store grants a cancellation."""
-    if world.vtex.state(order)["status"] == "cancellation-requested":
+    """A person at the store grants a cancellation, once the ERP knows of it: what is over before need not be told."""
+    asked = world.vtex.state(order)["status"] == "cancellation-requested"
+    if asked and "order.cancellation_requested" in world.told(order):
         world.vtex.move(order, "canceled")
 
 
