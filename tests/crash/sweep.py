@@ -30,7 +30,7 @@ SECONDS = 120.0  # a life that takes longer has no end
 QUIET_TURNS = 2
 PLUMBING = ("broker:", "calls:")  # around every call and every message, as often as they are
 PERIOD = 0.15  # seconds between two turns
-TRIES = 3  # what a survivor does depends on how long things take, too
+TRIES = 6  # what a survivor does depends on how long things take, too
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import os
 import pytest
 from click.testing import CliRunner
 
-from workers.cli import console
+from workers.cli import console, look
 from workers.demo import OURS
 from workers.stores import advice
 
@@ -86,3 +86,17 @@ def test_advice_names_the_store_where_there_are_several(do, said):
     assert advice(do, "one", several=True) == said
     assert advice(do, "one", several=False) == do
     assert advice(do, "", several=True) == do
+
+
+@pytest.mark.parametrize(
+    ("configured", "said"),
+    [
+        (None, "3 events wait in the feeds that can be read, the oldest for 49 s"),
+        (True, "3 events wait, the oldest"),
+    ],
+)
+def test_the_feeds_together_are_those_that_can_be_read(configured, said):
+    feed = {"configured": configured, "quantity": 3, "oldest_seconds": 48.7747}
+    orders = dict.fromkeys(("open", "parked", "done", "ignored", "dead"), 0)
+    *_, line = look._numbers({"orders": orders, "queues": {}, "feed": feed, "accounts": {}})
+    assert line.removeprefix("feed     ").startswith(said)

@@ -74,11 +74,12 @@ def _numbers(document: dict[str, Any]) -> Iterator[str]:
     yield "queues   " + (", ".join(f"{name} {n}" for name, n in document["queues"].items()))
     if feed.get("error"):
         yield f"feed     {feed['error']}"
-    elif feed["configured"]:
-        oldest = f", the oldest for {feed['oldest_seconds']:g} s" if feed["oldest_seconds"] else ""
-        yield f"feed     {feed['quantity'] or 0} events wait{oldest}"
-    else:
+    elif feed["configured"] is False and "accounts" not in document:
         yield "feed     not configured: no order will come (vtexorders feed configure)"
+    else:
+        oldest = f", the oldest for {feed['oldest_seconds']:.0f} s" if feed["oldest_seconds"] else ""
+        known = "" if feed["configured"] else " in the feeds that can be read"
+        yield f"feed     {feed['quantity'] or 0} events wait{known}{oldest}"
 
 
 def _stopped(document: dict[str, Any], zone: str, store: str = "") -> Iterator[str]:
