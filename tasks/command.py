@@ -376,7 +376,8 @@ class Command(Task):  # type: ignore[misc]
         work = CommandWork(link, book, claim, None, dict(claim.memo))
         try:
             work.wanted = intake.check(claim.kind, claim.order_id, claim.payload, zone=link.settings.timezone)
-            outcome = self.run(work)
+            with link.limiter.first():
+                outcome = self.run(work)
         except TakenOver:
             log.warning("claim_lost")
             return

@@ -6,10 +6,12 @@ back as :class:`RateLimited`, so that the worker does something else meanwhile.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import redis
 
@@ -24,6 +26,9 @@ COOL_DOWN, LONGEST_COOL_DOWN = 60.0, 600.0
 SHORTEST_COOL_DOWN = 1.0
 #: A wait up to this holds the worker; a longer one gives its slot back. Seconds.
 WORTH_WAITING = 1.0
+#: The same for a command, which somebody waits for. Other calls reserve no slot farther away than the above, so a
+#: command takes the next one, a little more than a second away, however many others are to come again in turn.
+COMMAND_WAITS = 5.0
 #: Who gives it back comes again in turn, within so many seconds: not all at once, and before a retry becomes a park.
 FARTHEST_TURN = 40.0
 
@@ -47,6 +52,7 @@ class Limiter:
         most = burst if burst is not None else max(1, per_minute // 60)
         #: For those who reserve a slot together with something else.
         self.pace = Pace(60.0 / per_minute, most, WORTH_WAITING, FARTHEST_TURN)
+        self._first = dataclasses.replace(self.pace, longest=COMMAND_WAITS)
         self._held = threading.local()
         self._sleep = sleep
         self._observe = observe
@@ -55,14 +61,24 @@ class Limiter:
         """The next call of this thread has that slot (see :meth:`Ledger.move_pace`); None takes it back."""
         self._held.slot = slot and (*slot, time.monotonic())
 
+    @contextlib.contextmanager
+    def first(self) -> Iterator[None]:
+        """The calls of this thread go before those of others; no slots are kept free for them."""
+        self._held.pace = self._first
+        try:
+            yield
+        finally:
+            self._held.pace = None
+
     def wait(self) -> None:
         """Return when a call may be made; raise :class:`RateLimited` when that is not soon.
 
         When Redis cannot be asked, the call is made after a moderate wait: slower, and nothing is lost.
         """
         held, self._held.slot = getattr(self._held, "slot", None), None
+        pace = getattr(self._held, "pace", None) or self.pace
         try:
-            reserved, wait = held[:2] if held else self._ledger.move_pace(self.pace)
+            reserved, wait = held[:2] if held else self._ledger.move_pace(pace)
         except redis.RedisError:
             self._sleep(max(WORTH_WAITING, self.pace.interval))
             return

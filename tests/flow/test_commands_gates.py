@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from workers.limiter import COMMAND_WAITS
+
 EVENT = {"city": "Niterói", "state": "RJ", "description": "saiu para entrega", "date": "2026-02-01"}
 DELIVERED = {"isDelivered": True, "deliveredDate": "2026-02-02 10:00"}
 CHANGE = {"reason": "Promotion by phone.", "discountValue": 1000, "incrementValue": 0}
@@ -188,6 +190,23 @@ def test_tracking_waits_for_another_invoice_than_the_one_that_was_refused(erp):
     erp.waits(tracking, "invoice 2 is not at VTEX yet")
     assert erp.end(erp.ask("invoice", order, erp.invoice(order, "2")))[0] == "done"
     assert erp.end(tracking)[0] == "done"
+
+
+def test_all_calls_of_a_command_go_first(erp):
+    erp, [order] = erp(feed_configured=False)
+    invoice, limiter = erp.invoice(order), erp.run.link.limiter
+    paces = []
+
+    def pace(_endpoint):
+        paces.append(getattr(limiter._held, "pace", None))
+        limiter.wait()
+
+    erp.run.link.vtex._pace = pace
+    key = erp.ask("invoice", order, invoice)
+    erp.until(lambda: (r := erp.book.record(key)) and r.state == "done", "the invoice")
+    calls = [one for one in paces if one]
+    assert len(calls) >= 2, "the order is read, and then written to"
+    assert {one.longest for one in calls} == {COMMAND_WAITS}
 
 
 # Never twice

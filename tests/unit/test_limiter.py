@@ -87,6 +87,23 @@ def test_what_is_given_back_is_not_reserved_and_comes_again_in_turn(limiters, cl
     limiter.wait()
 
 
+def test_a_command_s_calls_go_before_those_that_come_again_in_turn(limiters, clock):
+    others, commands = limiters(2, 600)
+    others._sleep = commands._sleep = lambda _seconds: None  # the clock stands still: all at one moment
+    for _ in range(20):  # until no slot is near enough
+        others.wait()
+    turns = [given_back(others) for _ in range(100)]
+    assert max(turns) > 5
+    waits = []
+    commands._observe = waits.append
+    with commands.first():
+        for _ in range(30):
+            commands.wait()
+    assert waits == pytest.approx([WORTH_WAITING + 0.1 * (n + 1) for n in range(30)])
+    given_back(commands)  # as anybody else again
+    assert given_back(others) > 5
+
+
 def test_nobodys_turn_is_too_far_away(limiters, clock):  # the clock stands still: however slow the machine
     (limiter,) = limiters(1, 600)
     limiter._sleep = lambda _seconds: None
