@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -20,8 +20,12 @@ from workers.cli.setting_up import (
 from workers.errors import OrderLinkError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workers.vtex.client import Vtex
     from workers.vtex.schemas import FeedConfig
+
+T = TypeVar("T")
 
 
 def client(name: str | None) -> Vtex:
@@ -43,36 +47,52 @@ def feed() -> None:
 @json_option
 def show(account: str | None, *, as_json: bool) -> None:
     """Show the configuration, and how many events wait."""
+    from workers import documents
+
     names = chosen(the_settings(), account)
+    show_each(
+        names,
+        lambda name: client(name).feed_config(),
+        lambda _name, config: documents.named(config) if config else None,
+        lambda _name, config: _tell(config),
+        as_json=as_json,
+    )
+
+
+def show_each(
+    names: list[str],
+    ask: Callable[[str], T],
+    document: Callable[[str, T], Any],
+    tell: Callable[[str, T], None],
+    *,
+    as_json: bool,
+) -> None:
+    """What VTEX says of each store; of several, one that cannot be asked does not hide the others."""
     if len(names) == 1:
-        _show(client(names[0]).feed_config(), as_json=as_json)
-        return
-    answers = of_each(names, lambda name: client(name).feed_config())
-    if as_json:
-        from workers import documents
-
-        document = {
-            name: {"error": str(config)}
-            if isinstance(config, OrderLinkError)
-            else config and documents.named(config)
-            for name, config in answers
-        }
-        click.echo(json.dumps({"accounts": document}, ensure_ascii=False))
-        return
-    for name, config in answers:
-        click.echo(f"{name}:")
-        if isinstance(config, OrderLinkError):
-            click.echo(str(config))
+        [name] = names
+        answer = ask(name)
+        if as_json:
+            click.echo(json.dumps(document(name, answer), ensure_ascii=False))
         else:
-            _show(config, as_json=False)
-
-
-def _show(config: FeedConfig | None, *, as_json: bool) -> None:
-    if as_json:
-        from workers import documents
-
-        click.echo(json.dumps(documents.named(config) if config else None, ensure_ascii=False))
+            tell(name, answer)
         return
+    answers = of_each(names, ask)
+    if as_json:
+        found = {
+            name: {"error": str(answer)} if isinstance(answer, OrderLinkError) else document(name, answer)
+            for name, answer in answers
+        }
+        click.echo(json.dumps({"accounts": found}, ensure_ascii=False))
+        return
+    for name, said in answers:
+        click.echo(f"{name}:")
+        if isinstance(said, OrderLinkError):
+            click.echo(str(said))
+        else:
+            tell(name, said)
+
+
+def _tell(config: FeedConfig | None) -> None:
     if config is None:
         click.echo("VTEX has no feed for this application key. Make one: vtexorders feed configure")
         return

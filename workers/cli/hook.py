@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workers.cli.feed import client
+from workers.cli.feed import client, show_each
 from workers.cli.setting_up import (
     account_option,
     choose,
     chosen,
     json_option,
-    of_each,
     the_settings,
     view_option,
 )
-from workers.errors import OrderLinkError
 
 if TYPE_CHECKING:
     from workers.settings import Settings
@@ -35,30 +33,13 @@ def hook() -> None:
 def show(account: str | None, *, as_json: bool) -> None:
     """Show the configuration, and whether VTEX sends our secret."""
     loaded = the_settings()
-    names = chosen(loaded, account)
-    if len(names) == 1:
-        config = client(names[0]).hook_config()
-        if as_json:
-            click.echo(json.dumps(_document(config, loaded.of(names[0])), ensure_ascii=False))
-        else:
-            _tell(config, loaded.of(names[0]))
-        return
-    answers: list[tuple[str, Any]] = of_each(names, lambda name: client(name).hook_config())
-    if as_json:
-        document = {
-            name: {"error": str(config)}
-            if isinstance(config, OrderLinkError)
-            else _document(config, loaded.of(name))
-            for name, config in answers
-        }
-        click.echo(json.dumps({"accounts": document}, ensure_ascii=False))
-        return
-    for name, config in answers:
-        click.echo(f"{name}:")
-        if isinstance(config, OrderLinkError):
-            click.echo(str(config))
-        else:
-            _tell(config, loaded.of(name))
+    show_each(
+        chosen(loaded, account),
+        lambda name: client(name).hook_config(),
+        lambda name, config: _document(config, loaded.of(name)),
+        lambda name, config: _tell(config, loaded.of(name)),
+        as_json=as_json,
+    )
 
 
 def _is_ours(config: HookConfig, store: Settings) -> bool:
