@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+_JSON = {"Content-Type": "application/json; charset=utf-8"}
 HTML_PAGE = (
     "<html><head><title>{status}</title></head><body><center><h1>{status}</h1></center><hr></body></html>"
 )
@@ -20,7 +21,7 @@ def answer(value: Any, status: int = 200) -> web.Response:
 
 def raw(body: bytes, status: int = 200) -> web.Response:
     """Answer with JSON that is already written."""
-    return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
+    return web.Response(body=body, status=status, headers=_JSON)
 
 
 def refusal(status: int, code: str, message: str) -> web.Response:

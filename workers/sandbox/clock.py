@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 
 #: Seconds since the epoch; handed in, so that a test can move it.
 Clock = Callable[[], float]
@@ -25,12 +26,17 @@ def stamp(seconds: float, zone: str = "Z") -> str:
     """Write a moment with seven digits of a second, as .NET does: ``2026-08-12T20:54:23.7153839Z``."""
     whole = int(seconds)
     ticks = int((seconds - whole) * 10_000_000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{ticks:07d}{zone}"
+    return f"{_second(whole)}.{ticks:07d}{zone}"
 
 
 def short_stamp(seconds: float) -> str:
     """Write a moment as the order list does: ``2026-08-12T20:54:23+00:00``."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(int(seconds)))
+    return f"{_second(int(seconds))}+00:00"
+
+
+@lru_cache(maxsize=1024)
+def _second(whole: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
 
 
 def moment(text: str) -> float:

@@ -47,10 +47,11 @@ class Control:
         return answer(self._world.audit.report(per_order=request.query.get("per_order") != "0"))
 
     async def calls(self, request: web.Request) -> web.Response:
-        """Show the last ``?last=`` calls, the oldest first."""
+        """Show the last ``?last=`` calls, the oldest first, and how many events are not committed."""
         last = int(request.query.get("last", "100"))
         gate = self._world.gate
-        return answer({**gate.report(), "last": list(gate.calls)[-last:] if last > 0 else []})
+        shown = list(gate.calls)[-last:] if last > 0 else []
+        return answer({**gate.report(), "events_pending": len(self._world.queue), "last": shown})
 
     async def orders(self, _request: web.Request) -> web.Response:
         """List all orders with the facts that matter."""

@@ -7,8 +7,10 @@ and a client that tries the same call again gets a new draw.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -65,6 +67,13 @@ class FaultPlan:
                 raise ValueError(f"fault {item.name} is a probability, so at most 1, not {value!r}")
         if sum(getattr(self, kind) for kind in KINDS) > 1 + 1e-9:
             raise ValueError(f"{', '.join(KINDS)} exclude each other, so their sum is at most 1")
+
+    @cached_property
+    def thresholds(self) -> list[tuple[float, str]]:
+        """What may happen to a call: each kind, and below which number in [0, 1) it does."""
+        possible = [kind for kind in KINDS if getattr(self, kind)]
+        sums = itertools.accumulate(getattr(self, kind) for kind in possible)
+        return list(zip(sums, possible, strict=True))
 
     @classmethod
     def parse(cls, text: str) -> FaultPlan:
@@ -128,12 +137,7 @@ class Faults:
         return None
 
     def _by_chance(self, fraction: float) -> str | None:
-        threshold = 0.0
-        for kind in KINDS:
-            threshold += getattr(self.plan, kind)
-            if fraction < threshold:
-                return kind
-        return None
+        return next((kind for threshold, kind in self.plan.thresholds if fraction < threshold), None)
 
     def duplicates(self, event_id: str) -> bool:
         """Say whether this event goes into the queue twice."""

@@ -106,7 +106,8 @@ class Gate:
         """Return the answer, the status that the client sees (0 is a cut connection), and the fault."""
         begin = time.time()
         # The body is read before anything else: a call that was cut had been sent.
-        await request.read()
+        if request.can_read_body:
+            await request.read()
         draw = self._faults.draw(request.method, request.path)
         # Uniform around the mean: half of a call passes before its effect and half after.
         half = self._config.latency * (0.5 + draw.pace) / 2
@@ -181,7 +182,8 @@ class Gate:
         if self.forced_status == HTTPStatus.UNAUTHORIZED or not self._knows(request):
             self.unauthorized += 1
             return refusal(401, "1", "Unauthorized access")
-        if self.forced_status == HTTPStatus.FORBIDDEN or operation(request) in self._config.denied:
+        denied = self._config.denied
+        if self.forced_status == HTTPStatus.FORBIDDEN or (denied and operation(request) in denied):
             self.forbidden += 1
             return refusal(403, "1", "Access denied")
         if not self._pace.admits():
@@ -228,7 +230,15 @@ class Gate:
 
 def busiest(by_second: Counter[int], seconds: int) -> int:
     """Return the most calls that began within so many seconds."""
-    return max((sum(by_second[first + n] for n in range(seconds)) for first in list(by_second)), default=0)
+    most = within = 0
+    window: deque[int] = deque()
+    for second in sorted(by_second):
+        window.append(second)
+        within += by_second[second]
+        while window[0] <= second - seconds:
+            within -= by_second[window.popleft()]
+        most = max(most, within)
+    return most
 
 
 def route_name(request: web.Request) -> str:

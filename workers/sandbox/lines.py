@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from workers.sandbox.orders import Line
     from workers.sandbox.store import Order
 
+_PROMOTION = guid("promotion", 1)
+
 
 def item(seed: int, order: Order, line: Line) -> dict[str, Any]:
     """Write one line."""
@@ -18,13 +20,13 @@ def item(seed: int, order: Order, line: Line) -> dict[str, Any]:
     sku = line.sku
     tags = []
     if line.discount:
-        name = f"discount@price-{guid('promotion', 1)}#{guid('rule', line.key)}"
+        name = f"discount@price-{_PROMOTION}#{guid('rule', line.key)}"
         tags.append(
             {
                 "name": name,
                 "value": -line.discount,
                 "isPercentual": False,
-                "identifier": guid("promotion", 1),
+                "identifier": _PROMOTION,
                 "rawValue": -line.discount / 100,
             }
         )
