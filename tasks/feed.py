@@ -20,7 +20,7 @@ log = telemetry.get(__name__)
 
 #: An empty read does not mean that nothing is there: believe it after this many in a row.
 EMPTY_READS = 3
-#: One tick reads no longer than this, so that a worker that must stop can; the next tick goes on. Seconds.
+#: One tick reads no longer than this, so that a worker that must stop can; another one goes on at once. Seconds.
 DRAIN_SECONDS = 20.0
 LEASE_SECONDS = 30.0
 #: Orders that may be open before anything is known about how quickly they end.
@@ -32,25 +32,33 @@ DEFAULT_VISIBILITY = 30.0
 @app.task(name="feed.poll", base=Tick)
 def poll(link: Link) -> None:
     """Read the feed until it is empty or enough orders are open. One process at a time does it."""
+    more = False
     with link.ledger.alone("poll", LEASE_SECONDS) as renew:
         if renew is None:
             return
         link.ledger.remember("polled", link.ledger.now())
         try:
             if not link.ledger.paused():
-                drain(runtime.current(), link, renew)
+                more = drain(runtime.current(), link, renew)
         except FeedNotConfigured:
             gone(link)
         except errors.OrderLinkError as error:
             link.trouble(error)
             log.warning("feed_stopped", why=str(error))
+    if more:
+        app.send_task("feed.poll", kwargs={"account": link.account.name})
 
 
-def drain(process: Runtime, link: Link, renew: Callable[[], object]) -> int:
-    """Read lots until a few reads in a row are empty; more readers at once as long as a lot comes."""
+def drain(process: Runtime, link: Link, renew: Callable[[], object]) -> bool:
+    """Read lots until a few reads in a row are empty; more readers at once as long as a lot comes.
+
+    Returns whether only the time was over, so that there is more to read.
+    """
     deadline = time.monotonic() + DRAIN_SECONDS
     readers, empty, total = 1, 0, 0
-    while empty < EMPTY_READS and time.monotonic() < deadline and not process.stopping.is_set():
+    while empty < EMPTY_READS and not process.stopping.is_set():
+        if time.monotonic() >= deadline:
+            return True
         room = _room(link)
         if room <= 0:
             log.info("feed_waits", why="enough orders are open", read=total)
@@ -63,7 +71,7 @@ def drain(process: Runtime, link: Link, renew: Callable[[], object]) -> int:
         # the feed gives short lots now and then, though more is there: do not be put off by one
         readers = readers * 2 if got * 3 >= readers * LARGEST_LOT else max(1, readers // 2)
         renew()
-    return total
+    return False
 
 
 def read_lot(link: Link) -> int:

@@ -235,6 +235,16 @@ def test_several_ticks_at_once_are_one_drain(flow, monkeypatch):
     assert audit["start_handling_effects"] == 60
 
 
+def test_a_drain_whose_time_is_over_is_followed_by_another_at_once(flow, monkeypatch):
+    from tasks import feed
+
+    monkeypatch.setattr(feed, "DRAIN_SECONDS", 0.01)
+    store = flow(latency=0.05)
+    store.vtex.create(count=60)
+    store.tick("feed.poll")
+    store.until(lambda: store.vtex.audit()["start_handling_effects"] == 60, "one tick to read all", ticks=())
+
+
 @pytest.mark.promise("P1")
 def test_a_handle_that_vtex_refuses_does_not_hold_back_the_others(flow, monkeypatch):
     store = flow()
