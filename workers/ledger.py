@@ -16,11 +16,11 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import redis
 
+from workers.scripts import scripts
 from workers.vtex.schemas import Event
 from workers.vtex.states import CANCELED, CANCELLATION_REQUESTED, IN_HANDLING
 
@@ -34,8 +34,6 @@ LEASES = ("poll", "sweep", "reconcile", "watch-feed", "look-again")
 
 #: What can be paused: everything at VTEX for this account, or the deliveries to its ERP.
 SCOPES = ("vtex", "erp")
-
-_LUA = Path(__file__).parent / "lua"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +147,7 @@ class Ledger:
         self.held = held
         # what a trial run believes to have done must never be taken for done
         self._prefix = f"vo:shadow:{shadow}:{account}:" if shadow else f"vo:{account}:"
-        common = (_LUA / "common.lua").read_text()
-        self._scripts = {
-            path.stem: client.register_script(common + path.read_text())
-            for path in sorted(_LUA.glob("*.lua"))
-            if path.stem != "common"
-        }
+        self._scripts = {name: client.register_script(text) for name, text in scripts().items()}
 
     def move(self, name: str, *args: object, client: Any = None) -> Any:
         """Run one of the scripts; for the ledgers of orders and of commands alone."""

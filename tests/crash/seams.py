@@ -13,14 +13,13 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import redis
 import urllib3.connectionpool
 from redis.client import Pipeline
 from sqlalchemy.engine.default import DefaultDialect
 
-import workers.ledger
+import workers.scripts
 from workers.net.kept import Kept
 
 DIED = 9  # the exit code
@@ -42,12 +41,7 @@ _NUMBERS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{6,}(-\d+)?"
 
 def scripts() -> dict[str, str]:
     """The names of the ledger's scripts by their checksums."""
-    folder = Path(workers.ledger.__file__).parent / "lua"
-    common = (folder / "common.lua").read_text()
-    return {
-        hashlib.sha1((common + path.read_text()).encode()).hexdigest(): path.stem
-        for path in folder.glob("*.lua")
-    }
+    return {hashlib.sha1(text.encode()).hexdigest(): name for name, text in workers.scripts.scripts().items()}
 
 
 class Seams:

@@ -1,19 +1,26 @@
--- Words that every move of the ledger shares; put before each script.
+-- Words that the moves of the ledgers share. Before each script stand this first paragraph and what it uses of the rest.
 -- KEYS[1] is the prefix of one account's keys. Times are Redis' own, in seconds.
 local P = KEYS[1]
-local VERSION = 1
-
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 
+local VERSION = 1
 local function order_key(id) return P .. 'o:' .. id end
 local function handles_key(id) return P .. 'h:' .. id end
-local DUE, ACKS, COUNTS, STATS, DEAD = P .. 'due', P .. 'acks', P .. 'counts', P .. 'stats', P .. 'dead'
+local DUE = P .. 'due'
+local ACKS = P .. 'acks'
+local COUNTS = P .. 'counts'
+local STATS = P .. 'stats'
+local DEAD = P .. 'dead'
 local DELIVERED = P .. 'delivered' -- when the ERP got which order
-local WATCH, STUCK = P .. 'watch', P .. 'stuck' -- what the ERP has and VTEX has not ended: see watchlist.py
+local WATCH = P .. 'watch' -- what the ERP has and VTEX has not ended: see watchlist.py
+local STUCK = P .. 'stuck'
 
 -- Commands: what an ERP asks for. Their index, totals and ends; what the ERP is still to be told.
-local CDUE, CCOUNTS, CDEAD, CTELL = P .. 'cdue', P .. 'ccounts', P .. 'cdead', P .. 'ctell'
+local CDUE = P .. 'cdue'
+local CCOUNTS = P .. 'ccounts'
+local CDEAD = P .. 'cdead'
+local CTELL = P .. 'ctell'
 local function command_key(id) return P .. 'c:' .. id end
 local function queue_key(order) return P .. 'cq:' .. order end -- the unfinished ones of an order, by arrival
 local CTAKEN = P .. 'ctaken' -- when the newest message was sent of those that a worker has taken
@@ -92,7 +99,9 @@ end
 
 -- Records whose worker died more than once are worked at one at a time, so that one of them that is the cause takes
 -- none of the others with it.
-local ALONE, ALONE_FROM, QUEUE_ALONE = P .. 'alone', 2, P .. 'alone:waiting'
+local ALONE = P .. 'alone'
+local ALONE_FROM = 2
+local QUEUE_ALONE = P .. 'alone:waiting'
 local function take_alone(token, lease)
   local holder = redis.call('GET', ALONE)
   if holder and holder ~= token then return false end
