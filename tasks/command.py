@@ -22,7 +22,7 @@ from celery.worker.request import Request
 
 from tasks.base import BROKER_TROUBLE, PAUSE_SECONDS, as_ours
 from workers import errors, intake, runtime, telemetry, unknown_messages
-from workers.command_ledger import DEAD, DONE, REFUSED, CommandClaim, CommandLedger
+from workers.command_ledger import DEAD, DONE, REFUSED, CommandClaim, CommandLedger, CommandRecord
 from workers.ledger import Refusal
 from workers.net.words import clean
 from workers.policy import CRASH_LIMIT, Bury, Decision, Park, Pause, Retry
@@ -141,9 +141,13 @@ class CommandWork:
         """Write down that VTEX is about to be called."""
         self._before = dict(self.memo)
         writes = self.memo.get("writes", 0) + 1
-        self.memo |= memo | {"sent_at": self.book.ledger.now(), "looks": [], "writes": writes}
-        if not self.book.mark(self.claim, self.memo, sent=True):
+        self.memo |= memo | {"sent_at": None, "looks": [], "writes": writes}
+        limiter = self.link.limiter
+        marked = self.book.mark(self.claim, self.memo, sent=True, pace=limiter.first_pace)
+        if not marked:
             raise TakenOver
+        self.memo["sent_at"] = marked.at
+        limiter.hold(marked.slot)
         self.calling = True
 
     def mark_known(self, **memo: Any) -> None:
@@ -164,9 +168,10 @@ class CommandWork:
         The caller has just looked and found nothing; ``patient`` asks for more (where money moves back). Each
         time that it was in vain, the next waits twice as long.
         """
-        now, times = self.book.ledger.now(), 2 if patient else 1
-        if not self.claim.sent and not self._may_be_forgotten(now, ABSENT_AFTER * times):
+        times = 2 if patient else 1
+        if not self.claim.sent and not self._may_be_forgotten(ABSENT_AFTER * times):
             return None
+        now = self.book.ledger.now()
         looks = self.memo.setdefault("looks", [])
         if not looks or now - looks[-1] >= ABSENT_GAP:
             looks.append(now)
@@ -177,20 +182,20 @@ class CommandWork:
         after = max(ABSENT_GAP, min(enough - since, 10.0 if enough < LONG_ABSENCE else 60.0))
         return Later("whether VTEX has it already is being made sure", after, "follow")
 
-    def _may_be_forgotten(self, now: float, visible_after: float) -> bool:
+    def _may_be_forgotten(self, visible_after: float) -> bool:
         """Whether VTEX may have been sent this a moment ago, and the ledger that knew it was lost.
 
         Not if the order's handling began in this ledger's time: nothing was sent for it before. And not once VTEX
         shows everything that was sent before this ledger began (``visible_after``, in seconds).
         """
-        if now - self._forgotten_until() >= visible_after:
+        if self.claim.at - self._forgotten_until() >= visible_after:
             return False
         record = self.book.ledger.record(self.order_id)
         return not (record and any((e.code, e.detail) == ("handled", "") for e in record.timeline))
 
     def _forgotten_until(self) -> float:
         """When the last call ended of which this ledger may know nothing, in seconds since 1970."""
-        return self.book.ledger.complete_since() + self.link.settings.http_timeout
+        return self.claim.complete_since + self.link.settings.http_timeout
 
     def known_since(self) -> str:
         """VTEX's date (UTC) from which on this ledger knows of every change that was sent through it.
@@ -208,11 +213,15 @@ class CommandWork:
         turn = self.memo["followed"] = self.memo.get("followed", 0) + 1
         return Later(why, FOLLOW[min(turn, len(FOLLOW)) - 1], how)
 
+    def others(self) -> list[CommandRecord]:
+        """The commands of the order that are remembered, this one among them unless it is the only one."""
+        return [] if self.claim.only else self.book.of_order(self.order_id)
+
     def invoices(self, details: OrderDetails) -> list[tuple[str | None, str, int]]:
         """(number, Output or Input, cents) of the order's invoices: VTEX's, and ours that it does not show yet."""
         shown = [(p.number, "Input" if p.is_return else "Output", p.value or 0) for p in details.packages]
         numbers = {number for number, _, _ in shown}
-        for record in self.book.of_order(self.order_id):
+        for record in self.others():
             ours = record.outcome
             if record.kind == "invoice" and record.state == DONE and ours.get("invoiceNumber") not in numbers:
                 shown.append((ours["invoiceNumber"], ours["type"], ours["invoiceValue"]))
@@ -285,17 +294,24 @@ class Command(Task):  # type: ignore[misc]
             began=time.monotonic(),
         ):
             try:
-                if not recorded and (why := wrong or self._record(link, order_id, asked, key)):
+                if wrong:
                     # whose ERP should hear of it is what nobody knows, where there are several
-                    anybody = not wrong or len(settings.accounts) == 1
-                    self._refuse(link, order_id, asked, key, why, tell=anybody)
-                    return f"refused: {why}"
-                recorded, own_message = True, recorded
-                if not own_message and link.queues[COMMANDS] != COMMANDS:
+                    anybody = len(settings.accounts) == 1
+                    return self._refuse(link, order_id, asked, key, wrong, tell=anybody)
+                if recorded:
+                    claim = link.commands.claim(id_, runtime.current().token(), pace=link.limiter.first_pace)
+                    self._carry(link, claim)
+                    return f"command {_shown(id_)}"
+                try:
+                    begun = self._record(link, order_id, asked, key)
+                except errors.OrderLinkError as why:
+                    return self._refuse(link, order_id, asked, key, why)
+                recorded = True
+                if begun:
+                    self._carry(link, begun.claim, begun.wanted)
+                else:
                     # it came by everybody's queue, and has its turn in its store's
                     intake.enqueue(name, id_, self.kind, str(order_id))
-                    return f"command {_shown(id_)}"
-                self._carry(link, link.commands, id_, own_message=own_message)
             except BROKER_TROUBLE as error:
                 log.warning("redis_unavailable", error=type(error).__name__)
                 if not recorded:  # this message is all that there is of it
@@ -307,31 +323,26 @@ class Command(Task):  # type: ignore[misc]
         # a cancellation's reason stands among the arguments by itself
         return asked if self.kind == "cancel" and "cancel" not in asked else asked.get(self.kind)
 
-    def _record(
-        self, link: Link, order_id: Any, asked: dict[str, Any], key: Any
-    ) -> errors.OrderLinkError | None:
-        """Record a request that came by the broker; why not, if it cannot be used."""
-        try:
-            strange = [name for name in asked if name != self.kind]
-            if self.kind != "cancel" and self.kind not in asked and not strange:
-                raise errors.Invalid(f"{self.kind}: is missing; it is the argument with the payload")
-            if strange and (self.kind != "cancel" or "cancel" in asked):
-                raise errors.Invalid(
-                    f"the payload is the argument {self.kind}; not known: {clean(', '.join(strange), (), 100)}"
-                )
-            accepted = intake.accept(
-                link.commands,
-                self.kind,
-                order_id,
-                self._payload(asked),
-                zone=link.settings.timezone,
-                key=str(self.request.id) if key is None else key,
+    def _record(self, link: Link, order_id: Any, asked: dict[str, Any], key: Any) -> intake.Begun | None:
+        """Record a request that came by the broker, and claim it; None if it is to be carried by its store's queue."""
+        strange = [name for name in asked if name != self.kind]
+        if self.kind != "cancel" and self.kind not in asked and not strange:
+            raise errors.Invalid(f"{self.kind}: is missing; it is the argument with the payload")
+        if strange and (self.kind != "cancel" or "cancel" in asked):
+            raise errors.Invalid(
+                f"the payload is the argument {self.kind}; not known: {clean(', '.join(strange), (), 100)}"
             )
-        except errors.OrderLinkError as error:
-            return error
+        request = (link.commands, self.kind, order_id, self._payload(asked))
+        zone, key = link.settings.timezone, str(self.request.id) if key is None else key
+        begun = None
+        if link.queues[COMMANDS] == COMMANDS:
+            begun = intake.begin(
+                *request, zone=zone, key=key, token=runtime.current().token(), pace=link.limiter.first_pace
+            )
+        accepted = begun.acceptance if begun else intake.accept(*request, zone=zone, key=key)
         if not accepted.repeated:
             log.info("accepted")
-        return None
+        return begun
 
     def _refuse(
         self,
@@ -341,8 +352,8 @@ class Command(Task):  # type: ignore[misc]
         key: Any,
         why: errors.OrderLinkError,
         *,
-        tell: bool,
-    ) -> None:
+        tell: bool = True,
+    ) -> str:
         """Record the refusal of a request, under its key or, where that is another's, under the task's id."""
         # another request's key names that one, and a key that is none names nothing
         own = isinstance(why, errors.Invalid) and isinstance(key, str) and intake.ID.fullmatch(key)
@@ -356,12 +367,10 @@ class Command(Task):  # type: ignore[misc]
         elif record := link.commands.record(id_):
             link.commands.told(id_, record.ended)
         log.warning("refused", why=str(why))
+        return f"refused: {why}"
 
-    def _carry(self, link: Link, book: CommandLedger, id_: str, *, own_message: bool) -> None:
-        if "vtex" in link.ledger.paused():
-            book.hold(id_)
-            return
-        claim = book.claim(id_, runtime.current().token(), own_message=own_message)
+    def _carry(self, link: Link, claim: CommandClaim | Refusal, wanted: Any = None) -> None:
+        """Work at a command; ``wanted`` is its payload, if it was checked just now."""
         if isinstance(claim, Refusal):
             log.debug("nothing_to_do", why=claim.why)
             return
@@ -373,10 +382,13 @@ class Command(Task):  # type: ignore[misc]
             words = "shadow mode is on: nothing is sent to VTEX"
             self._finish(link, claim, REFUSED, outcome={"why": words}, words=words)
             return
-        work = CommandWork(link, book, claim, None, dict(claim.memo))
+        work = CommandWork(link, link.commands, claim, wanted, dict(claim.memo))
         try:
-            work.wanted = intake.check(claim.kind, claim.order_id, claim.payload, zone=link.settings.timezone)
+            if wanted is None:
+                zone = link.settings.timezone
+                work.wanted = intake.check(claim.kind, claim.order_id, claim.payload, zone=zone)
             with link.limiter.first():
+                link.limiter.hold(claim.slot)
                 outcome = self.run(work)
         except TakenOver:
             log.warning("claim_lost")
@@ -470,14 +482,17 @@ class Command(Task):  # type: ignore[misc]
         self, link: Link, claim: CommandClaim, to: str, *, outcome: dict[str, Any], words: str
     ) -> None:
         book = link.commands
-        ours, following = book.finish(claim, to, outcome, words)
+        ours, following = book.finish(claim, to, outcome, words, send_teller=lambda: self._send_teller(link))
         if not ours:
             log.warning("claim_lost")
             return
         link.meter.count("vtexorders_command_steps_total", self.kind, to)
         log.info(to, says=words, attempt=claim.attempts)
-        self.app.send_task("orders.tell", kwargs={"account": link.account.name})
         self._send_next(link, book, following)
+
+    def _send_teller(self, link: Link) -> None:
+        with contextlib.suppress(*BROKER_TROUBLE):  # then it is beat's next
+            self.app.send_task("orders.tell", kwargs={"account": link.account.name})
 
     def _send_next(self, link: Link, book: CommandLedger, id_: str) -> None:
         if id_ and (record := book.record(id_)):

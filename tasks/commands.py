@@ -289,7 +289,7 @@ def _made_already(work: CommandWork, wanted: Change, history: list[ChangeStatus]
     if work.claim.sent:
         before = set(work.memo.get("before", ()))
         return next((one.request_id for one in reversed(equal) if one.request_id not in before), None)
-    explained = {record.outcome.get("requestId") for record in work.book.of_order(work.order_id)}
+    explained = {record.outcome.get("requestId") for record in work.others()}
     known_since = work.known_since()
     for one in reversed(equal):
         if one.request_id in explained or not one.date or _instant(one.date) >= known_since:
@@ -333,7 +333,7 @@ def _only_invoice(known: Known) -> str | Refused | None:
 
 def _no_invoice_yet(work: CommandWork, number: str | None) -> Refused | Later:
     """Tracking waits for its invoice, from wherever it comes; not for one that was asked of us and has failed."""
-    asked = [one for one in work.book.of_order(work.order_id) if one.kind == "invoice"]
+    asked = [one for one in work.others() if one.kind == "invoice"]
     sales = [one for one in asked if one.payload.get("type") != "Input"]
     own = [one for one in sales if number in (None, _number_of(one))]
     if own and all(one.state in (REFUSED, DEAD) for one in own):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from logging import ERROR, WARNING
-from typing import cast
+from typing import Literal, cast
 
 from tasks import bereaved
 from tasks.base import Tick
-from workers import errors, intake, telemetry
+from workers import errors, intake, runtime, telemetry
 from workers.app import app
 from workers.dispatch import enqueue
-from workers.erp.sink import Forgetful
+from workers.erp.sink import Delivery, Forgetful
 from workers.feed_watch import GAP, LISTED, shared
 from workers.ledger import DOWNLOAD
 from workers.outcome import report
@@ -29,6 +29,10 @@ LEASE_SECONDS = 60.0
 LIST_AGAIN_SECONDS = 6 * 3600.0
 #: Short, as a sweep that died with its worker holds up the recovery of all that died with it. Renewed while it goes on.
 SWEEP_LEASE_SECONDS = 15.0
+#: So many ends are told at once; whoever tells looks for more after so many seconds, and makes room after so many.
+TELL_LOT, TELL_PAUSE_SECONDS, TELL_SECONDS = 20, 0.05, 30.0
+#: What the ERP was told is written down for a lot together, unless that takes longer.
+SLOW_SECONDS = 1.0
 #: So many messages in flight are looked at one by one.
 LOOKED_AT = 2000
 #: So often it is looked whether messages are missing, and so many seconds apart.
@@ -97,28 +101,71 @@ def expire(link: Link) -> None:
 
 @app.task(name="orders.tell", base=Tick)
 def tell(link: Link) -> None:
-    """Tell the ERP how its commands ended; each until it has it."""
+    """Tell the ERP how its commands ended; each until it has it.
+
+    It stays for what ends meanwhile, so that many commands need one message. What it cannot keep up with is left to
+    one more.
+    """
     if "erp" in link.ledger.paused() or link.settings.shadow:
         return
-    book = link.commands
-    for command in book.untold():
-        record = book.record(command)
-        try:
-            if record:
-                link.deliver(report(record, link.account.name))
-        except errors.SinkDenied as error:
-            link.trouble(error)
+    until, alone = time.monotonic() + TELL_SECONDS, True
+    while ids := link.commands.untold(TELL_LOT):
+        if len(ids) == TELL_LOT and alone:
+            alone = False
+            app.send_task("orders.tell", kwargs={"account": link.account.name})
+        if not _tell_lot(link, ids):
             return
-        except errors.Retryable as error:
-            if link.paused_at(error):
-                return
-            late = record and record.ended and link.ledger.now() - record.ended > link.policy.horizon
-            log.log(ERROR if late else WARNING, "not_told", command=command, why=str(error))
-            if not late:
-                continue  # the others must not wait for it
-        except errors.Permanent as error:
-            log.error("erp_refuses_outcome", command=command, why=str(error))
-        book.told(command, record.ended if record else None)
+        if time.monotonic() > until or runtime.current().stopping.is_set():
+            if alone:
+                app.send_task("orders.tell", kwargs={"account": link.account.name})
+            return
+        if len(ids) < TELL_LOT:
+            time.sleep(TELL_PAUSE_SECONDS)
+
+
+def _tell_lot(link: Link, ids: Sequence[str]) -> bool:
+    """Tell of some ends. False: the ERP takes nothing now."""
+    book, written = link.commands, time.monotonic()
+    records = dict(zip(ids, book.records(ids), strict=True))
+    reports = {id_: report(record, link.account.name) for id_, record in records.items() if record}
+    ends = {id_: record.ended if record else None for id_, record in records.items()}
+    if link.deliver_ends(list(reports.values())):
+        book.told_all(ends)
+        return True
+    told: dict[str, float | None] = {}
+    try:
+        for id_, ended in ends.items():
+            if id_ in reports:
+                match _tell(link, id_, reports[id_], ended):
+                    case "later":
+                        continue  # the others must not wait for it
+                    case "paused":
+                        return False
+            told[id_] = ended
+            if time.monotonic() - written > SLOW_SECONDS:  # or they would be told once more meanwhile
+                book.told_all(told)
+                told, written = {}, time.monotonic()
+    finally:
+        book.told_all(told)
+    return True
+
+
+def _tell(link: Link, id_: str, end: Delivery, ended: float | None) -> Literal["told", "later", "paused"]:
+    try:
+        link.deliver(end)
+    except errors.SinkDenied as error:
+        link.trouble(error)
+        return "paused"
+    except errors.Retryable as error:
+        if link.paused_at(error):
+            return "paused"
+        late = ended and link.ledger.now() - ended > link.policy.horizon
+        log.log(ERROR if late else WARNING, "not_told", command=id_, why=str(error))
+        if not late:
+            return "later"
+    except errors.Permanent as error:
+        log.error("erp_refuses_outcome", command=id_, why=str(error))
+    return "told"
 
 
 def _sweep(link: Link, renew: Callable[[], object]) -> None:

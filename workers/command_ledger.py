@@ -12,15 +12,18 @@ takes over after a crash looks before calling again.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
-from workers.ledger import Ledger, Refusal, TimelineEntry, line, timeline
+from workers.ledger import Ledger, Pace, Refusal, TimelineEntry, line, pace_of, slot_of, timeline
 
 #: How a command ends.
 DONE, REFUSED, DEAD = "done", "refused", "dead"
 ENDS = frozenset({DONE, REFUSED, DEAD})
+
+#: Seconds for which somebody who tells the ERP of ends is relied on; then, or earlier, somebody else is sent.
+TELLER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,17 @@ class CommandClaim:
     age: float  # seconds since it was accepted
     sent: bool  # VTEX may have it, and that is not known
     memo: dict[str, Any]  # what earlier looks found out
+    at: float = field(default=0.0, compare=False)  # when it was taken, by Redis' clock
+    complete_since: float = field(default=0.0, compare=False)  # as :meth:`Ledger.complete_since` at that time
+    only: bool = field(default=False, compare=False)  # no other command of its order is remembered
+    slot: tuple[bool, float] | None = field(default=None, compare=False)  # as of an order's claim
+
+
+class Marked(NamedTuple):
+    """The claim is still ours: when that was, by Redis' clock, and the slot of the call, if one was asked for."""
+
+    at: float
+    slot: tuple[bool, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +105,27 @@ class CommandLedger:
         Nothing of them is lost from here on.
         """
         with self._redis.pipeline(transaction=False) as pipe:
-            for id_, kind, order_id, payload, fingerprint in requests:
-                text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
-                patience = self.ledger.patience
-                self.ledger.move(
-                    "command_accept", id_, kind, order_id, text, fingerprint, patience, client=pipe
-                )
+            for request in requests:
+                self.ledger.move("command_accept", *self._asked(*request), client=pipe)
             return [Accepted(verdict, state) for verdict, state in pipe.execute()]
+
+    def begin(
+        self,
+        request: tuple[str, str, str, dict[str, Any], str],
+        token: str,
+        pace: Pace,
+    ) -> tuple[Accepted, CommandClaim | Refusal]:
+        """As :meth:`accept` for one, and then :meth:`claim` unless the id is another request's, in one move."""
+        verdict, state, *claimed = self._move(
+            "command_accept", *self._asked(*request), token, self.ledger.lease, *pace_of(pace)
+        )
+        return Accepted(verdict, state), self._claimed(request[0], token, *(claimed or [[verdict]]))
+
+    def _asked(
+        self, id_: str, kind: str, order_id: str, payload: dict[str, Any], fingerprint: str
+    ) -> tuple[object, ...]:
+        text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+        return id_, kind, order_id, text, fingerprint, self.ledger.patience
 
     def refuse(self, id_: str, kind: str, order_id: str, payload: dict[str, Any], why: str) -> bool:
         """Record a request that cannot be used, and its end, in one move; False: the id is another request's."""
@@ -107,12 +135,21 @@ class CommandLedger:
             self._move("command_refuse", id_, kind, order_id, text, outcome, line(why), self.ledger.tombstone)
         )
 
-    def claim(self, id_: str, token: str, *, own_message: bool = True) -> CommandClaim | Refusal:
-        """Take a command, if it is its turn. ``own_message``: by a message that was sent for a recorded command."""
-        answer = self._move("command_claim", id_, token, self.ledger.lease, int(own_message))
+    def claim(
+        self, id_: str, token: str, *, own_message: bool = True, pace: Pace | None = None
+    ) -> CommandClaim | Refusal:
+        """Take a command, if it is its turn. ``own_message``: by a message that was sent for a recorded command.
+
+        In a pause of VTEX nothing is taken: the command is due as soon as the sweeper may go on. ``pace``: the slot of
+        its first call is reserved, too.
+        """
+        answer = self._move("command_claim", id_, token, self.ledger.lease, int(own_message), *pace_of(pace))
+        return self._claimed(id_, token, answer)
+
+    def _claimed(self, id_: str, token: str, answer: list[Any]) -> CommandClaim | Refusal:
         if answer[0] != "claimed":
             return Refusal(answer[0])
-        _, kind, order_id, payload, attempts, crashes, age, sent, memo = answer
+        _, kind, order_id, payload, attempts, crashes, age, sent, memo, now, began, remembered, slot = answer
         return CommandClaim(
             id=id_,
             kind=kind,
@@ -124,20 +161,50 @@ class CommandLedger:
             age=float(age),
             sent=bool(sent),
             memo=json.loads(memo),
+            at=float(now),
+            complete_since=max(float(began), float(now) - self.ledger.tombstone),
+            only=remembered == 1,
+            slot=slot_of(slot),
         )
 
-    def mark(self, claim: CommandClaim, memo: dict[str, Any], *, sent: bool | None = None) -> bool:
-        """Keep what was found out. False: the claim was lost.
+    def mark(
+        self,
+        claim: CommandClaim,
+        memo: dict[str, Any],
+        *,
+        sent: bool | None = None,
+        pace: Pace | None = None,
+    ) -> Marked | None:
+        """Keep what was found out. None: the claim was lost.
 
-        ``sent``: True before VTEX is called, False once it is certain whether the call had its effect.
+        ``sent``: True before VTEX is called, False once it is certain whether the call had its effect. A ``sent_at``
+        of None in the memo is kept as the time of this. ``pace``: the slot of the next call is reserved, too.
         """
         word = {True: "sent", False: "known", None: ""}[sent]
-        return bool(
-            self._move("command_mark", claim.id, claim.token, self.ledger.lease, word, json.dumps(memo))
+        marked = self._move(
+            "command_mark",
+            claim.id,
+            claim.token,
+            self.ledger.lease,
+            word,
+            json.dumps(memo),
+            *pace_of(pace),
         )
+        return Marked(float(marked[0]), slot_of(marked[1])) if marked else None
 
-    def finish(self, claim: CommandClaim, to: str, outcome: dict[str, Any], words: str) -> tuple[bool, str]:
-        """The end. Returns (was the claim still ours, the id of the order's next command or "")."""
+    def finish(
+        self,
+        claim: CommandClaim,
+        to: str,
+        outcome: dict[str, Any],
+        words: str,
+        *,
+        send_teller: Callable[[], object] = lambda: None,
+    ) -> tuple[bool, str]:
+        """The end. Returns (was the claim still ours, the id of the order's next command or "").
+
+        ``send_teller`` is called unless somebody is about to tell the ERP of all that has ended.
+        """
         text = json.dumps(outcome, ensure_ascii=False)
         answer = self._move(
             "command_finish",
@@ -147,8 +214,13 @@ class CommandLedger:
             text,
             line(words),
             self.ledger.tombstone,
+            TELLER_SECONDS,
         )
-        return answer[0] == "ended", answer[1] if len(answer) > 1 else ""
+        if answer[0] != "ended":
+            return False, ""
+        if answer[2]:
+            send_teller()
+        return True, answer[1]
 
     def defer(
         self,
@@ -171,11 +243,6 @@ class CommandLedger:
             "command_defer", claim.id, claim.token, how, delay, line(why), attempts, self.ledger.patience
         )
         return answer[0] == "deferred", answer[1] if len(answer) > 1 else ""
-
-    def hold(self, id_: str) -> None:
-        """A message came in a pause and is dropped: the command is due as soon as the sweeper may go on."""
-        self._redis.zadd(self._key("cdue"), {id_: 0}, xx=True)
-        self._redis.hdel(self._key(f"c:{id_}"), "queued")
 
     def due(self, limit: int = 500, *, waiting: bool = False) -> list[tuple[str, str, str]]:
         """(id, kind, order id) of what must be enqueued again. ``waiting``: messages of commands wait in the queue."""
@@ -214,18 +281,21 @@ class CommandLedger:
     # --- what the ERP is to be told -------------------------------------------------------------------------
 
     def untold(self, limit: int = 100) -> list[str]:
-        """The ended commands of which the ERP should have been told by now; they are put off a little."""
-        now = self.ledger.now()
-        ids = cast(
-            "list[str]", self._redis.zrangebyscore(self._key("ctell"), "-inf", now, start=0, num=limit)
-        )
-        if ids:
-            self._redis.zadd(self._key("ctell"), dict.fromkeys(ids, now + self.ledger.patience), xx=True)
-        return ids
+        """The ended commands of which the ERP should have been told by now; they are put off a little.
+
+        Whoever asks is relied on to tell of what ends meanwhile: to ask again, until there are none.
+        """
+        return cast("list[str]", self._move("command_untold", limit, self.ledger.patience, TELLER_SECONDS))
 
     def told(self, id_: str, ended: float | None) -> None:
         """The ERP knows of that end of the command (``CommandRecord.ended``); it may have had another one since."""
-        self._move("command_told", id_, "" if ended is None else f"{ended:.3f}")
+        self.told_all({id_: ended})
+
+    def told_all(self, ends: Mapping[str, float | None]) -> None:
+        """The same of many."""
+        if ends:
+            pairs = ((id_, "" if ended is None else f"{ended:.3f}") for id_, ended in ends.items())
+            self._move("command_told", *(part for pair in pairs for part in pair))
 
     # --- for people ------------------------------------------------------------------------------------------
 
@@ -238,32 +308,21 @@ class CommandLedger:
 
     def record(self, id_: str) -> CommandRecord | None:
         """Everything that is known about one command."""
+        return self.records([id_])[0]
+
+    def records(self, ids: Sequence[str]) -> list[CommandRecord | None]:
+        """Everything that is known about some commands, in one trip."""
         with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hgetall(self._key(f"c:{id_}"))
-            pipe.zscore(self._key("cdue"), id_)
-            raw, due = pipe.execute()
-        if not raw:
-            return None
-        return CommandRecord(
-            id=id_,
-            kind=raw["kind"],
-            order_id=raw["order"],
-            state=raw["state"],
-            outcome=json.loads(raw.get("outcome", "{}")),
-            error=raw.get("error"),
-            attempts=int(raw.get("attempts", 0)),
-            sent="sent" in raw,
-            waits=raw.get("waits") == "1",
-            ended=float(raw["ended"]) if "ended" in raw else None,
-            due=due,
-            payload=json.loads(raw["payload"]),
-            timeline=timeline(raw.get("log", "")),
-        )
+            for id_ in ids:
+                pipe.hgetall(self._key(f"c:{id_}"))
+                pipe.zscore(self._key("cdue"), id_)
+            found = pipe.execute()
+        return [_record(*one) for one in zip(ids, found[::2], found[1::2], strict=True)]
 
     def of_order(self, order_id: str) -> list[CommandRecord]:
         """The commands of one order, by arrival."""
         ids = cast("Sequence[str]", self._redis.zrange(self._key(f"co:{order_id}"), 0, -1))
-        return [record for id_ in ids if (record := self.record(id_))]
+        return [record for record in self.records(ids) if record]
 
     def in_progress(self, order_id: str) -> bool:
         """Whether a command of the order has not ended."""
@@ -316,3 +375,23 @@ class CommandLedger:
 
     def _key(self, name: str) -> str:
         return self.ledger.key(name)
+
+
+def _record(id_: str, raw: dict[str, str], due: float | None) -> CommandRecord | None:
+    if not raw:
+        return None
+    return CommandRecord(
+        id=id_,
+        kind=raw["kind"],
+        order_id=raw["order"],
+        state=raw["state"],
+        outcome=json.loads(raw.get("outcome", "{}")),
+        error=raw.get("error"),
+        attempts=int(raw.get("attempts", 0)),
+        sent="sent" in raw,
+        waits=raw.get("waits") == "1",
+        ended=float(raw["ended"]) if "ended" in raw else None,
+        due=due,
+        payload=json.loads(raw["payload"]),
+        timeline=timeline(raw.get("log", "")),
+    )

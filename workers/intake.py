@@ -15,8 +15,9 @@ from typing import Any
 
 from workers import queues, runtime
 from workers.app import app
-from workers.command_ledger import ENDS, CommandLedger
+from workers.command_ledger import ENDS, Accepted, CommandClaim, CommandLedger
 from workers.errors import Conflict, Invalid, OrderLinkError
+from workers.ledger import Pace, Refusal
 from workers.vtex.payloads import load_cancel, load_change, load_invoice, load_tracking
 
 #: The task of each kind of command.
@@ -50,6 +51,15 @@ class Acceptance:
     state: str
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A command that was accepted and, if it is its turn, claimed; ``wanted`` is its payload, checked."""
+
+    acceptance: Acceptance
+    claim: CommandClaim | Refusal
+    wanted: Any
+
+
 class InvalidName(Invalid):
     """What is to name the order or the command cannot be a name; the text begins with which of the two."""
 
@@ -70,25 +80,35 @@ def accept(
 
 def prepare(kind: str, order_id: str, payload: Any, *, zone: str, key: str | None = None) -> Request:
     """What :func:`record` takes, checked; :class:`Invalid` names every problem."""
-    id_ = _id(key)
-    wanted = check(kind, order_id, payload, zone=zone)
-    return Request(id_, kind, order_id, payload, f"{order_id} {wanted.fingerprint()}")
+    return _prepare(kind, order_id, payload, zone, key)[0]
+
+
+def begin(
+    book: CommandLedger,
+    kind: str,
+    order_id: str,
+    payload: Any,
+    *,
+    zone: str,
+    key: str,
+    token: str,
+    pace: Pace,
+) -> Begun:
+    """As :func:`accept`, for a worker that carries it at once: with the claim ``token``, if it is its turn."""
+    request, wanted = _prepare(kind, order_id, payload, zone, key)
+    accepted, claim = book.begin(
+        (request.id, request.kind, request.order_id, request.payload, request.fingerprint), token, pace
+    )
+    answer = _answer(request, accepted)
+    if isinstance(answer, Conflict):
+        raise answer
+    return Begun(answer, claim, wanted)
 
 
 def record(book: CommandLedger, requests: Sequence[Request]) -> list[Acceptance | Conflict]:
     """Record them in one trip, each for itself. They are the caller's to enqueue."""
     found = book.accept([(one.id, one.kind, one.order_id, one.payload, one.fingerprint) for one in requests])
-    answers: list[Acceptance | Conflict] = []
-    for request, accepted in zip(requests, found, strict=True):
-        if accepted.verdict == "other":
-            answers.append(
-                Conflict(
-                    f"the key {request.id} belongs to another request already; use a new key for a new request"
-                )
-            )
-        else:
-            answers.append(Acceptance(request.id, accepted.verdict == "same", accepted.state))
-    return answers
+    return [_answer(request, accepted) for request, accepted in zip(requests, found, strict=True)]
 
 
 def refuse(
@@ -172,6 +192,20 @@ def ask(
     if accepted.state not in ENDS:
         enqueue(name, accepted.id, kind, order_id)
     return accepted
+
+
+def _prepare(kind: str, order_id: str, payload: Any, zone: str, key: str | None) -> tuple[Request, Any]:
+    id_ = _id(key)
+    wanted = check(kind, order_id, payload, zone=zone)
+    return Request(id_, kind, order_id, payload, f"{order_id} {wanted.fingerprint()}"), wanted
+
+
+def _answer(request: Request, accepted: Accepted) -> Acceptance | Conflict:
+    if accepted.verdict == "other":
+        return Conflict(
+            f"the key {request.id} belongs to another request already; use a new key for a new request"
+        )
+    return Acceptance(request.id, accepted.verdict == "same", accepted.state)
 
 
 def _id(key: str | None) -> str:

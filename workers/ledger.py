@@ -203,7 +203,7 @@ class Ledger:
         In a pause nothing is taken, and the step is due as soon as the sweeper may go on; ``trial`` names a paused
         scope with which it is tried nevertheless. ``pace``: the slot of the step's first call is reserved, too.
         """
-        answer = self.move("claim", order_id, step, token, self.lease, trial, *_pace(pace))
+        answer = self.move("claim", order_id, step, token, self.lease, trial, *pace_of(pace))
         return _claimed(order_id, step, token, answer)
 
     def delivering(self, claim: Claim) -> bool:
@@ -227,7 +227,7 @@ class Ledger:
         order is not at start-handling.
         """
         where, *answer = self._advance(
-            claim, START_HANDLING, code, detail, fields, token, self.lease, *_pace(pace)
+            claim, START_HANDLING, code, detail, fields, token, self.lease, *pace_of(pace)
         )
         return where, _claimed(claim.order_id, where, token, answer[0]) if answer else None
 
@@ -387,7 +387,7 @@ class Ledger:
 
     def move_pace(self, pace: Pace) -> tuple[bool, float]:
         """Reserve the next call's slot: (reserved, seconds to wait); those that must come back come in turn."""
-        reserved, wait = self.move("pace", *_pace(pace))
+        reserved, wait = self.move("pace", *pace_of(pace))
         return bool(reserved), float(wait)
 
     def move_cool(self, asked: float | None, default: float, longest: float) -> float:
@@ -550,7 +550,8 @@ class Ledger:
         return self._prefix + name
 
 
-def _pace(pace: Pace | None) -> tuple[float, ...]:
+def pace_of(pace: Pace | None) -> tuple[float, ...]:
+    """A pace as the scripts take it."""
     return (pace.interval, pace.burst, pace.longest, pace.farthest) if pace else ()
 
 
@@ -575,8 +576,13 @@ def _claimed(order_id: str, step: str, token: str, answer: list[Any]) -> Claim |
         says,
         float(heard),
         occurrence,
-        (bool(slot[0]), float(slot[1])) if slot else None,
+        slot_of(slot),
     )
+
+
+def slot_of(answer: list[Any]) -> tuple[bool, float] | None:
+    """What the scripts' ``reserve`` answered, if it was asked: as :meth:`Ledger.move_pace` returns it."""
+    return (bool(answer[0]), float(answer[1])) if answer else None
 
 
 def _meaning(state: str | None) -> str:

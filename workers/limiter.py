@@ -52,7 +52,8 @@ class Limiter:
         most = burst if burst is not None else max(1, per_minute // 60)
         #: For those who reserve a slot together with something else.
         self.pace = Pace(60.0 / per_minute, most, WORTH_WAITING, FARTHEST_TURN)
-        self._first = dataclasses.replace(self.pace, longest=COMMAND_WAITS)
+        #: The same for those who call in :meth:`first`.
+        self.first_pace = dataclasses.replace(self.pace, longest=COMMAND_WAITS)
         self._held = threading.local()
         self._sleep = sleep
         self._observe = observe
@@ -64,11 +65,11 @@ class Limiter:
     @contextlib.contextmanager
     def first(self) -> Iterator[None]:
         """The calls of this thread go before those of others; no slots are kept free for them."""
-        self._held.pace = self._first
+        self._held.pace = self.first_pace
         try:
             yield
         finally:
-            self._held.pace = None
+            self._held.pace = self._held.slot = None
 
     def wait(self) -> None:
         """Return when a call may be made; raise :class:`RateLimited` when that is not soon.

@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +17,7 @@ from workers import errors, queues, redis_address, telemetry
 from workers.breaker import Breaker, unavailable
 from workers.command_ledger import CommandLedger
 from workers.conditions import Conditions
-from workers.erp.sink import Delivery, Sink, SinkOptions, open_sink
+from workers.erp.sink import Delivery, Sink, SinkOptions, TakesMany, open_sink
 from workers.heartbeat import Heartbeat
 from workers.ledger import Ledger
 from workers.limiter import Limiter
@@ -125,6 +125,20 @@ class Link:
         finally:
             self.meter.observe("vtexorders_erp_delivery_seconds", time.perf_counter() - started, outcome)
         self.erp_breaker.worked()
+
+    def deliver_ends(self, deliveries: Sequence[Delivery]) -> bool:
+        """Hand an ERP how several commands ended. False: it does not take many, or not these; then one by one."""
+        if len(deliveries) < 2 or not isinstance(self.sink, TakesMany):  # noqa: PLR2004 - several
+            return False
+        started = time.perf_counter()
+        try:
+            self.sink.deliver_ends(deliveries)
+        except errors.OrderLinkError:
+            return False
+        for _ in deliveries:
+            self.meter.observe("vtexorders_erp_delivery_seconds", time.perf_counter() - started, "taken")
+        self.erp_breaker.worked()
+        return True
 
     def paused_at(self, error: Exception) -> str | None:
         """The scope that is paused, if the error only says what the pause says: nobody is there."""

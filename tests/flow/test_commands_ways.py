@@ -259,15 +259,15 @@ def test_a_request_that_redis_does_not_take_is_not_lost(erp, bare, monkeypatch):
 
     erp, [order] = erp()
     monkeypatch.setattr("tasks.command.AGAIN_SECONDS", 0.1)
-    accept, left = CommandLedger.accept, [3]
+    begin, left = CommandLedger.begin, [3]
 
     def full(*args):
         if left[0]:
             left[0] -= 1
             raise OutOfMemoryError
-        return accept(*args)
+        return begin(*args)
 
-    monkeypatch.setattr(CommandLedger, "accept", full)
+    monkeypatch.setattr(CommandLedger, "begin", full)
     task = bare(erp, "orders.invoice", order_id=order, invoice=erp.invoice(order))
     assert erp.end(task)[0] == "done"
     assert not left[0]

@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 
 from workers.command_ledger import CommandLedger
-from workers.ledger import Refusal
+from workers.ledger import Pace, Refusal
 from workers.vtex.schemas import Event
 
 PAYLOAD = {"invoiceNumber": "1"}
+PACE = Pace(0.1, 100, 1.0, 40.0)
 
 
 @pytest.fixture
@@ -297,3 +298,62 @@ def test_only_the_one_whose_turn_it_is_is_sent_again(book, clock):
     assert book.finish(book.claim("c1", "t"), "done", {}, "")[1] == "c2"
     clock.advance(book.ledger.patience + 1)  # that message got lost
     assert [id_ for id_, _, _ in book.due()] == ["c2"]
+
+
+def test_a_request_is_recorded_and_claimed_in_one_move(book):
+    request = ("c1", "invoice", "1-01", PAYLOAD, "same")
+    accepted, claim = book.begin(request, "t1", PACE)
+    assert (accepted.verdict, accepted.state) == ("new", "open")
+    assert (claim.id, claim.token, claim.payload, claim.only) == ("c1", "t1", PAYLOAD, True)
+    assert claim.slot == (True, 0.0)
+    assert book.begin(request, "t1", PACE)[1] == claim, "an answer that got lost is asked for again"
+    assert book.begin(request, "t2", PACE)[1] == Refusal("busy")
+    accepted, claim = book.begin(("c1", "invoice", "1-01", {}, "another"), "t3", PACE)
+    assert (accepted.verdict, claim) == ("other", Refusal("other"))
+    _, behind = book.begin(("c2", "cancel", "1-01", {}, "cancel"), "t4", PACE)
+    assert behind == Refusal("behind")
+    assert book.counts().open == 2
+
+
+def test_in_a_pause_a_request_is_recorded_and_waits_for_the_sweeper(book, ledger, clock):
+    ledger.pause("vtex", "401")
+    accepted, claim = book.begin(("c1", "invoice", "1-01", PAYLOAD, "same"), "t1", PACE)
+    assert (accepted.verdict, claim) == ("new", Refusal("paused"))
+    assert book.claim("c1", "t2") == Refusal("paused")
+    assert book.claim("nobody", "t2") == Refusal("paused")
+    ledger.resume("vtex")
+    assert book.due() == [("c1", "invoice", "1-01")]
+    assert book.record("nobody") is None
+
+
+def test_what_is_sent_is_remembered_with_the_time_of_redis(book, clock):
+    accept(book)
+    claim = book.claim("c1", "t1")
+    clock.advance(3)
+    marked = book.mark(claim, {"sent_at": None, "looks": []}, sent=True, pace=PACE)
+    assert (marked.at, marked.slot) == (clock.now, (True, 0.0))
+    assert book.claim("c1", "t1").memo == {"sent_at": clock.now, "looks": []}
+
+
+def test_one_is_sent_to_tell_of_all_that_ends_until_nothing_is_left(book, clock):
+    sent = []
+
+    def end(id_):
+        accept(book, id_, order=id_)
+        book.finish(book.claim(id_, "t"), "done", {}, "", send_teller=lambda: sent.append(id_))
+
+    end("c1")
+    end("c2")
+    assert sent == ["c1"]
+    assert book.untold() == ["c1", "c2"]
+    end("c3")
+    assert book.untold() == ["c3"]
+    assert book.untold() == []
+    end("c4")
+    assert sent == ["c1", "c4"]
+    clock.advance(6)  # whoever was sent died on the way
+    end("c5")
+    assert sent == ["c1", "c4", "c5"]
+    book.told_all({id_: book.record(id_).ended for id_ in ("c1", "c2", "c3", "c4")})
+    clock.advance(book.ledger.patience + 1)
+    assert book.untold() == ["c5"]

@@ -9,8 +9,8 @@ import pytest
 
 from workers import errors
 from workers.erp import sql_engine
-from workers.erp.contract import SinkContract, delivery
-from workers.erp.sink import CANCELED, CANCELLATION_REQUESTED, open_sink
+from workers.erp.contract import SinkContract, delivery, moment
+from workers.erp.sink import CANCELED, CANCELLATION_REQUESTED, COMMAND_DONE, Delivery, open_sink
 
 
 class SqliteErp:
@@ -274,3 +274,17 @@ def test_a_read_only_database_is_about_the_sink(erp, sink):
     for call in (sink.check, lambda: sink.deliver(delivery())):
         with pytest.raises(errors.AccessDenied, match="readonly"):
             call()
+
+
+def test_many_ends_of_commands_are_held_together_or_not_at_all(erp, sink):
+    ends = [Delivery(COMMAND_DONE, "store", "1-01", "done", moment(n), f'{{"id": "{n}"}}') for n in range(5)]
+    sink.deliver(ends[2])
+    sink.deliver_ends(ends)
+    sink.deliver_ends(ends)
+    rows = "SELECT json_extract(document, '$.id'), occurred_at FROM vtex_order_events ORDER BY occurred_at"
+    assert erp.rows(rows) == [(str(n), moment(n)) for n in range(5)]
+    more = Delivery(COMMAND_DONE, "store", "2-01", "done", moment(1), "{}")
+    unusable = Delivery(COMMAND_DONE, "store", "3-01", "done", moment(1), "\ud800")
+    with pytest.raises(errors.OrderLinkError):
+        sink.deliver_ends([more, unusable])
+    assert len(erp.rows(rows)) == 5

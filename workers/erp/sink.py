@@ -8,6 +8,7 @@ order, so a sink is idempotent (:attr:`Delivery.key` stays the same over every r
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, cast, runtime_checkable
 
@@ -122,6 +123,14 @@ class Forgetful(Protocol):
 
     def expire(self, before: float) -> int:
         """Erase the documents that came before then (seconds since 1970), and keep that they came; how many."""
+
+
+@runtime_checkable
+class TakesMany(Protocol):
+    """What a sink can do besides, where one delivery costs nearly as much as many do (SQL does)."""
+
+    def deliver_ends(self, deliveries: Sequence[Delivery]) -> None:
+        """As :meth:`Sink.deliver` for several ends of commands: all of them are held, or it raises."""
 
 
 class _Opener(Protocol):

@@ -28,7 +28,7 @@ from workers.vtex import states
 from workers.vtex.schemas import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy.sql.elements import BindParameter, ColumnElement
 
@@ -126,6 +126,7 @@ class SqlSink:
         insert = insert.values(**given, received_at=database.now, updated_at=database.now)
         #: Written out once: to compose it again for each order costs several times its execution.
         self._insert = insert.compile(dialect=database.engine.dialect)
+        self._insert_event = database.insert(EVENTS).on_conflict_do_nothing(index_elements=EVENTS.primary_key)
 
     def __repr__(self) -> str:
         return f"<SqlSink: {self._database.name}>"
@@ -135,6 +136,15 @@ class SqlSink:
         if delivery.type not in _STATUSES.keys() | sink.COMMANDS:
             raise errors.Invalid(f"the SQL sink knows no delivery of type {delivery.type!r}")
         self._run(lambda: self._deliver(delivery))
+
+    def deliver_ends(self, deliveries: Sequence[sink.Delivery]) -> None:
+        """See :class:`workers.erp.sink.TakesMany`: one transaction, as most of what one costs is its commit."""
+
+        def insert() -> None:
+            with self._database.engine.begin() as connection:
+                self._insert_events(connection, deliveries)
+
+        self._run(insert)
 
     def check(self) -> None:
         """Try, without writing a row, every right that a delivery needs."""
@@ -216,7 +226,7 @@ class SqlSink:
                     return
         if delivery.type in sink.COMMANDS:
             with self._database.engine.begin() as connection:
-                self._insert_event(connection, delivery)
+                self._insert_events(connection, [delivery])
             return
         for _ in range(_TRIES):
             with self._database.engine.begin() as connection:
@@ -241,7 +251,7 @@ class SqlSink:
                 )
         # The order's row is ours until the end of the transaction, so nobody else is here for this order.
         if delivery.type != sink.ORDER_READY and not _is_recorded(connection, delivery):
-            self._insert_event(connection, delivery)
+            self._insert_events(connection, [delivery])
         return True
 
     def _insert_order(self, connection: sa.Connection, delivery: sink.Delivery) -> bool:
@@ -255,15 +265,18 @@ class SqlSink:
         given = values if places is None else tuple(values[name] for name in places)
         return connection.exec_driver_sql(str(self._insert), given).rowcount > 0
 
-    def _insert_event(self, connection: sa.Connection, delivery: sink.Delivery) -> None:
-        insert = self._database.insert(EVENTS).values(
-            account=delivery.account,
-            order_id=delivery.order_id,
-            kind=delivery.type,
-            document=delivery.document,
-            occurred_at=delivery.last_change or _EPOCH,
-        )
-        connection.execute(insert.on_conflict_do_nothing(index_elements=EVENTS.primary_key))
+    def _insert_events(self, connection: sa.Connection, deliveries: Sequence[sink.Delivery]) -> None:
+        rows = [
+            {
+                "account": delivery.account,
+                "order_id": delivery.order_id,
+                "kind": delivery.type,
+                "document": delivery.document,
+                "occurred_at": delivery.last_change or _EPOCH,
+            }
+            for delivery in deliveries
+        ]
+        connection.execute(self._insert_event, rows)
 
     def _prepare(self) -> None:
         """Once: make the tables unless they are there. A user that may not make tables needs no right to."""

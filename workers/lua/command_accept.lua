@@ -1,12 +1,23 @@
 -- What an ERP asks for is recorded; only then is it told that it was accepted.
--- ARGV: command id, kind, order id, payload (JSON), fingerprint, patience
--- Returns {'new', 'open'}; {'same', state} for a repeat of the same; {'other', state} when the id is another's.
+-- ARGV: command id, kind, order id, payload (JSON), fingerprint, patience, then for whoever carries it at once token,
+--       lease, pace (see command_claim.lua)
+-- Returns {'new', 'open'}; {'same', state} for a repeat of the same; {'other', state} when the id is another's. What
+-- command_claim.lua returns comes third, if it is to be carried.
 -- An id whose request could not be used at all (command_refuse.lua) is free for a better one.
 local id, kind, order, payload, fingerprint = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local patience = tonumber(ARGV[6])
 local key = command_key(id)
+
+local function carry(verdict, state)
+  local at_once = ARGV[7] and claim_command(id, ARGV[7], tonumber(ARGV[8]), false, ARGV[9] and {unpack(ARGV, 9, 12)})
+  return {verdict, state, at_once}
+end
+
 local rec = read(key, 'state', 'fingerprint', 'void', 'order')
-if rec.state and not rec.void then return {rec.fingerprint == fingerprint and 'same' or 'other', rec.state} end
+if rec.state and not rec.void then
+  if rec.fingerprint ~= fingerprint then return {'other', rec.state} end
+  return carry('same', rec.state)
+end
 if rec.void then
   redis.call('HDEL', key, 'void', 'outcome', 'ended')
   redis.call('PERSIST', key)
@@ -22,4 +33,4 @@ line_up(id, order, place)
 enqueued(key)
 redis.call('ZADD', CDUE, seconds(now + patience), id)
 note(key, 'accepted', kind)
-return {'new', 'open'}
+return carry('new', 'open')

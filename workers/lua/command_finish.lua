@@ -1,12 +1,13 @@
 -- A command has its end: done, refused or dead. The ERP is still to be told.
--- ARGV: command id, token, end, outcome (JSON), words, tombstone ttl
--- Returns {'lost'}, or {'ended', the id of the command that is next for this order, or ''}
+-- ARGV: command id, token, end, outcome (JSON), words, tombstone ttl, how long one who tells the ERP is relied on
+-- Returns {'lost'}, or {'ended', the id of the command that is next for this order, or '', must somebody be sent to
+--   tell the ERP (1/0)}
 local id, token, to, outcome, words = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local ttl = tonumber(ARGV[6])
 local key = command_key(id)
 local rec = read(key, 'state', 'claim', 'order', 'last', 'kind')
 if rec.claim ~= token then
-  if rec.last == token then return {'ended', ''} end
+  if rec.last == token then return {'ended', '', 1} end
   return {'lost'}
 end
 redis.call('HDEL', key, 'claim', 'until', 'after', 'waits', 'attempts', 'crashes', 'suspect', 'suspected', 'beats', 'error')
@@ -32,4 +33,5 @@ else
   redis.call('EXPIRE', key, ttl)
   if #others == 0 then redis.call('EXPIRE', commands_key(rec.order), ttl) end
 end
-return {'ended', next_command(rec.order)}
+local nobody = redis.call('SET', TELLING, '1', 'NX', 'PX', math.ceil(tonumber(ARGV[7]) * 1000))
+return {'ended', next_command(rec.order), nobody and 1 or 0}

@@ -1,14 +1,16 @@
 -- Written before VTEX is called, so that whoever comes after a crash looks before calling again.
 -- ARGV: command id, token, lease, 'sent' (VTEX may have it from now on), 'known' (whether it has it is certain) or '',
---       memo (JSON)
--- Returns 1, or 0 when the claim is no longer ours.
+--       memo (JSON), pace (the slot of the call is reserved, see command_claim.lua) or nothing
+-- A `sent_at` that the memo leaves open is now.
+-- Returns {now, the slot or nothing}, or {} when the claim is no longer ours.
 local id, token, lease, sent, memo = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local key = command_key(id)
 local rec = read(key, 'claim', 'order')
-if rec.claim ~= token or not take_order(rec.order, token, lease) then return 0 end
-redis.call('HSET', key, 'until', seconds(now + lease), 'memo', memo)
+if rec.claim ~= token or not take_order(rec.order, token, lease) then return {} end
+redis.call('HSET', key, 'until', seconds(now + lease),
+  'memo', (string.gsub(memo, '"sent_at": null', '"sent_at": ' .. seconds(now), 1)))
 if sent == 'sent' then redis.call('HSET', key, 'sent', '1') end
 if sent == 'known' then redis.call('HDEL', key, 'sent') end
 if redis.call('GET', ALONE) == token then take_alone(token, lease) end
 redis.call('ZADD', CDUE, seconds(now + lease), id)
-return 1
+return {seconds(now), ARGV[6] and reserve({unpack(ARGV, 6, 9)}) or {}}

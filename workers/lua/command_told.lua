@@ -1,4 +1,7 @@
--- The ERP knows how a command ended. ARGV: command id, which end (seconds since 1970, or '' if it is not remembered)
-local id, ended = ARGV[1], tonumber(ARGV[2])
-if tonumber(redis.call('HGET', command_key(id), 'ended') or nil) == ended then redis.call('ZREM', CTELL, id) end
+-- The ERP knows how commands ended.
+-- ARGV: of each its id and which end (seconds since 1970, or '' if it is not remembered)
+for i = 1, #ARGV, 2 do
+  local ended = redis.call('HGET', command_key(ARGV[i]), 'ended')
+  if tonumber(ended or nil) == tonumber(ARGV[i + 1]) then redis.call('ZREM', CTELL, ARGV[i]) end
+end
 return 1

@@ -24,6 +24,7 @@ local CTELL = P .. 'ctell'
 local function command_key(id) return P .. 'c:' .. id end
 local function queue_key(order) return P .. 'cq:' .. order end -- the unfinished ones of an order, by arrival
 local CTAKEN = P .. 'ctaken' -- when the newest message was sent of those that a worker has taken
+local TELLING = P .. 'telling' -- somebody tells the ERP of what ended, or a message is sent that somebody shall
 local function commands_key(order) return P .. 'co:' .. order end -- all of an order
 
 local function seconds(value) return string.format('%.3f', value) end
@@ -263,4 +264,56 @@ local function claim_step(id, step, token, lease, trial, pace)
   return {'claimed', attempts, crashes, seconds(now - tonumber(rec.born)), rec.erp or '', rec.told or '', rec.at or '', rec.news or '',
     rec.redeliver and 1 or 0, rec.forgotten and 1 or 0, rec.says or '', seconds(now - tonumber(rec.heard or now)), rec.occurrence or '',
     pace and reserve(pace) or {}}
+end
+
+-- One task takes one command; `own_message`: by the message that was sent for it. What it returns: see
+-- command_claim.lua.
+local function claim_command(id, token, lease, own_message, pace)
+  local key = command_key(id)
+  if redis.call('EXISTS', P .. 'paused:vtex') == 1 then -- its message is dropped: it is due as soon as the pause ends
+    redis.call('ZADD', CDUE, 'XX', 0, id)
+    redis.call('HDEL', key, 'queued')
+    return {'paused'}
+  end
+  local rec = read(key, 'v', 'state', 'kind', 'order', 'claim', 'until', 'after', 'born', 'attempts', 'sent', 'memo',
+    'place', 'queued', 'payload')
+  if not rec.state then return {'gone'} end
+  if own_message and rec.queued and tonumber(rec.queued) > tonumber(redis.call('GET', CTAKEN) or 0) then
+    redis.call('SET', CTAKEN, rec.queued)
+  end
+  if newer(rec) then return {'newer'} end
+  if rec.state ~= 'open' and rec.state ~= 'parked' then return {'finished'} end
+  local attempts, crashes, perhaps = tonumber(rec.attempts or 0), crashes_of(key)
+  if rec.claim ~= token then
+    if rec.claim and tonumber(rec['until']) > now then return {'busy'} end
+    if tonumber(rec.after or 0) > now + 0.25 then return {'early'} end
+    local other = behind(id, rec.order, tonumber(rec.place))
+    if other then
+      redis.call('ZADD', CDUE, seconds(now + lease), id)
+      return {'behind', other}
+    end
+    if rec.claim then
+      ran_out(key, rec.kind, rec.claim)
+      release_alone(rec.claim)
+      redis.call('HDEL', key, 'claim', 'until')
+      crashes, perhaps = crashes_of(key)
+    end
+    if crashes + perhaps >= ALONE_FROM and not take_alone(token, lease) then
+      redis.call('ZADD', CDUE, seconds(now + 5), id)
+      return {'alone'}
+    end
+    if not take_order(rec.order, token, lease) then
+      release_alone(token)
+      redis.call('ZADD', CDUE, seconds(now + 2), id)
+      return {'locked'}
+    end
+    attempts = attempts + 1
+  end
+  redis.call('HSET', key, 'claim', token, 'until', seconds(now + lease), 'attempts', attempts)
+  redis.call('HDEL', key, 'after', 'waits')
+  redis.call('ZADD', CDUE, seconds(now + lease), id)
+  move_state(key, rec.state, 'open', CCOUNTS)
+  return {'claimed', rec.kind, rec.order, rec.payload, attempts, crashes, seconds(now - tonumber(rec.born)),
+    rec.sent and 1 or 0, rec.memo or '{}', seconds(now), redis.call('GET', P .. 'began') or seconds(now),
+    redis.call('ZCARD', commands_key(rec.order)), pace and reserve(pace) or {}}
 end
