@@ -13,7 +13,7 @@ help:
 	@echo "make bench-web  what the front door takes a second, on this machine"
 	@echo "make check    ruff, mypy, import contracts; Dockerfile, compose file, Kubernetes manifests"
 	@echo "make audit    known vulnerabilities of what we depend on (asks the network)"
-	@echo "make bench    how fast it is here, beside a bare script and a textbook's chain; ten minutes"
+	@echo "make bench    how fast it is here, beside a bare script and a textbook's chain; a quarter of an hour"
 
 install: .venv/.ready
 

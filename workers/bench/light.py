@@ -1,7 +1,12 @@
-"""How long an order takes when little is to do: from its event to its start-handling, ten orders a second."""
+"""How long an order takes when little is to do: from its event to its start-handling, ten orders a second.
+
+And what it costs to look for orders that often: reads of the feed while there are none.
+"""
 
 from __future__ import annotations
 
+import itertools
+import math
 import statistics
 import time
 from dataclasses import asdict, dataclass
@@ -9,16 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from workers.bench.contenders import CONTENDERS
-from workers.bench.race import STUCK, Stuck, fresh, sandbox
+from workers.bench.race import ALL, STUCK, Stuck, fresh, sandbox
 from workers.sandbox.process import SandboxProcess
 
 PER_SECOND = 10.0
+#: Orders come for so many polls, and at least for so many seconds: when in the time between two polls an order comes
+#: makes all the difference, so each moment must be there alike.
+POLLS, SECONDS = 4, 20.0
+#: The same of the time without orders.
+IDLE_POLLS, IDLE_SECONDS = 2, 10.0
 _ORDERS, _END = "/api/oms/pvt/orders/", "/start-handling"
 
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Seconds from an order's event to VTEX's answer to start-handling."""
+    """Seconds from an order's event to VTEX's answer to start-handling; ``polling`` is in calls an hour."""
 
     orders: int
     latency: float
@@ -26,14 +36,16 @@ class Waits:
     p50: float
     p95: float
     p99: float
+    polling: float
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
 
 
-def run(folder: Path, orders: int, latency: float, processes: int, poll_seconds: float) -> Waits:
+def run(folder: Path, latency: float, processes: int, poll_seconds: float) -> Waits:
     """Let orders come one by one, and ours take them; each is made by us, so that its moment is known."""
+    orders = round(PER_SECOND * _whole(poll_seconds, POLLS, SECONDS))
     with (
         SandboxProcess(sandbox(latency)) as vtex,
         CONTENDERS["ours"](fresh(folder), vtex.url, processes, FEED_POLL_SECONDS=f"{poll_seconds:g}"),
@@ -50,15 +62,36 @@ def run(folder: Path, orders: int, latency: float, processes: int, poll_seconds:
             if time.monotonic() > deadline:
                 raise Stuck(f"{orders - len(handled)} of {orders} orders were not handled")
             time.sleep(0.2)
+        idle = time.time()
+        time.sleep(_whole(poll_seconds, IDLE_POLLS, IDLE_SECONDS) + 1.5 * poll_seconds)
+        reads = [call["at"] for call in vtex.calls(ALL)["last"] if call["at"] > idle and _is_read(call)]
     waits = sorted(handled[order_id] + latency - moment for order_id, moment in made.items())
     cuts = statistics.quantiles(waits, n=100, method="inclusive")
-    return Waits(orders, latency, poll_seconds, cuts[49], cuts[94], cuts[98])
+    return Waits(
+        orders, latency, poll_seconds, cuts[49], cuts[94], cuts[98], polling=polling(reads, poll_seconds)
+    )
+
+
+def _whole(poll_seconds: float, polls: int, seconds: float) -> float:
+    """The seconds of a whole number of polls: at least so many, and at least so long."""
+    return poll_seconds * max(polls, math.ceil(seconds / poll_seconds))
+
+
+def polling(reads: list[float], poll_seconds: float) -> float:
+    """The calls an hour, of the moments at which the feed was read: a poll reads it a few times in a row."""
+    polls = [at for before, at in itertools.pairwise([-math.inf, *reads]) if at - before > poll_seconds / 2]
+    first, last = polls[0], polls[-1]
+    return sum(first <= at < last for at in reads) / (last - first) * 3600
+
+
+def _is_read(call: dict[str, Any]) -> bool:
+    return bool(call["method"] == "GET" and call["path"] == "/api/orders/feed")
 
 
 def _handled(vtex: SandboxProcess) -> dict[str, float]:
     """When the start-handling call of each order began, that succeeded."""
     return {
         call["path"].removeprefix(_ORDERS).removesuffix(_END): call["at"]
-        for call in vtex.calls(last=20_000)["last"]
+        for call in vtex.calls(ALL)["last"]
         if call["path"].endswith(_END) and call["status"] == 204  # noqa: PLR2004 - what VTEX promises
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +24,10 @@ from workers.sandbox.process import SandboxProcess
 from workers.vtex.states import READY_FOR_HANDLING
 
 LOOK = 0.1  # seconds between two looks
+#: The calls that the stand-in remembers: the last 20,000.
+ALL = 20_000
+#: The share of the orders after which memory is looked at for the first time.
+EARLY = 0.1
 #: Without any progress for so long a run has failed, in seconds.
 STUCK = 120.0
 _ORDER, _START = "GET /api/oms/pvt/orders/{orderId}", "POST /api/oms/pvt/orders/{orderId}/start-handling"
@@ -62,10 +67,10 @@ class Result:
         return asdict(self)
 
 
-def sandbox(latency: float, **more: Any) -> SandboxConfig:
+def sandbox(latency: float, account: str = ACCOUNT, **more: Any) -> SandboxConfig:
     """A stand-in without faults, with one event an order, that hides what was read for as long as a run may take."""
     return SandboxConfig(
-        account=ACCOUNT,
+        account=account,
         latency=latency,
         visibility_timeout=300,
         feed_states=(READY_FOR_HANDLING,),
@@ -93,7 +98,7 @@ def run(name: str, folder: Path, *, orders: int, latency: float, processes: int)
             vtex.calls(last=0)["total"], usage.of_all(runner.workers).cpu, usage.of_all(runner.redis).cpu,
         )  # fmt: skip
         runner.start()
-        began, ended = _watch(vtex, orders, memory)
+        began, ended = watch(vtex, orders, memory.look)
         workers, redis_used = usage.of_all(runner.workers), usage.of_all(runner.redis)
         audit = vtex.audit(per_order=False)
         in_flight, finished = memory.per_order(orders)
@@ -112,34 +117,38 @@ def run(name: str, folder: Path, *, orders: int, latency: float, processes: int)
             rss_early=memory.early,
             redis_in_flight=in_flight,
             redis_finished=finished,
-            problems=_problems(audit, orders),
+            problems=problems(audit, orders),
         )
 
 
-def _watch(vtex: SandboxProcess, orders: int, memory: _Memory) -> tuple[float, float]:
-    """Until the last commit; when the first order was read and the last commit was answered."""
+def watch(
+    vtex: SandboxProcess, orders: int, look: Callable[[float], None] = lambda _handled: None
+) -> tuple[float, float]:
+    """Until the last commit; when the first order was read and the last commit was answered.
+
+    ``look`` is called again and again with the share of the orders that are handled.
+    """
     began, handled, progress = 0.0, 0, time.monotonic()
     while True:
-        routes = vtex.calls(last=0)["by_route"]
+        said = vtex.calls(last=0)
+        routes = said["by_route"]
         if not began and routes.get(_ORDER):
-            calls = vtex.calls(last=20_000)["last"]
-            began = min(call["at"] for call in calls if _is_order(call))
+            began = min(call["at"] for call in vtex.calls(ALL)["last"] if is_order(call))
         now_handled = routes.get(_START, {}).get("204", 0)
         if now_handled != handled:
             handled, progress = now_handled, time.monotonic()
-        if not memory.early and handled * 10 >= orders:
-            memory.early = usage.of_all(memory.workers).rss
-        if handled >= orders and not vtex.audit(per_order=False)["events_pending"]:
+        if handled >= orders and not said["events_pending"]:
             break
         if time.monotonic() - progress > STUCK:
             raise Stuck(f"{orders - handled} of {orders} orders were not handled")
-        memory.look()
+        look(handled / orders)
         time.sleep(LOOK)
-    commits = [call["at"] for call in vtex.calls(last=20_000)["last"] if _is_commit(call)]
+    commits = [call["at"] for call in vtex.calls(ALL)["last"] if _is_commit(call)]
     return began, max(commits) + vtex.config.latency
 
 
-def _is_order(call: dict[str, Any]) -> bool:
+def is_order(call: dict[str, Any]) -> bool:
+    """Whether a call of the stand-in's list read an order."""
     return bool(call["method"] == "GET" and call["path"].startswith("/api/oms/pvt/orders/"))
 
 
@@ -147,7 +156,7 @@ def _is_commit(call: dict[str, Any]) -> bool:
     return bool(call["method"] == "POST" and call["path"] == "/api/orders/feed")
 
 
-def _problems(audit: dict[str, Any], orders: int) -> list[str]:
+def problems(audit: dict[str, Any], orders: int) -> list[str]:
     """A run that lost or doubled an order says nothing about speed."""
     wrong = {
         "an order was handled twice": audit["start_handling_more_than_once"],
@@ -170,8 +179,10 @@ class _Memory:
         self._base = self._used()
         self._peak = (0, 0, 0.0)  # open, ended, used: when most were open
 
-    def look(self) -> None:
-        """Take a look."""
+    def look(self, handled: float) -> None:
+        """Take a look, when so large a share is handled."""
+        if not self.early and handled >= EARLY:
+            self.early = usage.of_all(self.workers).rss
         if self._ledger:
             counts = self._ledger.counts()
             if counts.open > self._peak[0]:

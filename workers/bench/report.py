@@ -6,29 +6,53 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
+from workers.bench import usage
 from workers.bench.light import Waits
+from workers.bench.paced import Paced
 from workers.bench.race import Result
+from workers.bench.stores import Served
 
 MEGABYTE = 1_000_000
+T = TypeVar("T")
 
 
-def show(console: Console, results: list[Result], waits: list[Waits]) -> None:
+@dataclass(slots=True)
+class Figures:
+    """All that was measured, each run by itself."""
+
+    runs: list[Result] = field(default_factory=list)
+    paced: list[Paced] = field(default_factory=list)
+    stores: list[Served] = field(default_factory=list)
+    light: list[Waits] = field(default_factory=list)
+
+    def worthless(self) -> bool:
+        """Whether a run lost or doubled an order."""
+        judged: list[Result | Paced | Served] = [*self.runs, *self.paced, *self.stores]
+        return any(one.problems for one in judged)
+
+
+def show(console: Console, figures: Figures) -> None:
     """The tables."""
     races: dict[tuple[str, float, int], list[Result]] = {}
-    for one in results:
+    for one in figures.runs:
         races.setdefault((one.what, one.latency, one.orders), []).append(one)
     for (what, latency, count), of_race in races.items():
         console.print(_race(of_race, what, latency, count))
-    if waits:
-        console.print(_light(waits))
+    if figures.paced:
+        console.print(_paced(figures.paced))
+    if figures.stores:
+        console.print(_stores(figures.stores))
+    if figures.light:
+        console.print(_light(figures.light))
     console.print(
         "Medians, with the lowest and the highest run. CPU: processor time for each, of the workers and of Redis. "
         "RSS: of the workers, at the end, and early: when a tenth was done. "
@@ -37,20 +61,19 @@ def show(console: Console, results: list[Result], waits: list[Waits]) -> None:
     )
 
 
-def save(path: Path, results: list[Result], waits: list[Waits]) -> None:
+def save(path: Path, figures: Figures) -> None:
     """Everything, each run by itself."""
     packages = ("celery", "kombu", "redis", "requests", "SQLAlchemy")
     document = {
         "machine": {
-            "cores": os.cpu_count(),
+            "cores": usage.cores(),
             "processor": _processor(),
             "system": platform.platform(),
             "python": platform.python_version(),
             "load": os.getloadavg(),
         },
         "versions": {name: version(name) for name in packages},
-        "runs": [result.as_dict() for result in results],
-        "light": [one.as_dict() for one in waits],
+        **{part.name: [one.as_dict() for one in getattr(figures, part.name)] for part in fields(figures)},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1) + "\n")
@@ -66,10 +89,11 @@ def ratio(results: list[Result], name: str, read: Callable[[Result], float]) -> 
 
 def _race(results: list[Result], what: str, latency: float, count: int) -> Table:
     kind = "orders from the feed" if what == "orders" else "invoices for orders in handling"
-    table = Table(title=f"{count} {kind}, VTEX answers in {latency * 1000:.0f} ms", box=None)
-    for column in ("", f"{what}/s", "of the floor", "CPU ms", "of the floor", "Redis ms", "calls", "RSS MB",
-                   "early", "Redis bytes in flight", "finished"):  # fmt: skip
-        table.add_column(column, justify="left" if not column else "right")
+    table = _table(
+        f"{count} {kind}, VTEX answers in {latency * 1000:.0f} ms",
+        f"{what}/s", "of the floor", "CPU ms", "of the floor", "Redis ms", "calls", "RSS MB",
+        "early", "Redis bytes in flight", "finished",
+    )  # fmt: skip
     for name in dict.fromkeys(result.name for result in results):
         for processes in sorted({one.processes for one in results if one.name == name}):
             mine = [one for one in results if (one.name, one.processes) == (name, processes)]
@@ -92,24 +116,80 @@ def _race(results: list[Result], what: str, latency: float, count: int) -> Table
                     )
                 ),
             )
-            for problem in {problem for one in mine for problem in one.problems}:
-                table.add_row(f"  [red]worthless: {problem}[/red]")
+            _warn(table, mine)
+    return table
+
+
+def _paced(paced: list[Paced]) -> Table:
+    table = _table(
+        "A backlog at VTEX_REQUESTS_PER_MINUTE, its steady part. CPU: of the whole machine",
+        "calls/s", "allowed", "of it", "busiest 10 s", "429s", "orders read/s",
+        "CPU %", "workers", "Redis", "beat, supervisor, Flower",
+    )  # fmt: skip
+    for one in paced:
+        table.add_row(
+            f"{one.per_minute} calls a minute, VTEX answers in {one.latency * 1000:.0f} ms, {one.window:.0f} s",
+            f"{one.calls:.1f}",
+            f"{one.limit:.1f}",
+            f"{one.calls / one.limit:.3f}",
+            f"{one.busiest:.1f}",
+            f"{one.too_many_requests}",
+            f"{one.gets:.1f}",
+            *(f"{100 * share:.1f}" for share in (one.cpu, one.cpu_workers, one.cpu_redis, one.cpu_others)),
+        )
+        _warn(table, [one])
+    return table
+
+
+def _stores(served: list[Served]) -> Table:
+    first = served[0]
+    table = _table(
+        f"{first.orders} orders in the feeds, VTEX answers in {first.latency * 1000:.0f} ms",
+        "orders/s", "slowest store", "fastest store", "CPU ms", "Redis ms",
+    )  # fmt: skip
+    for count in dict.fromkeys(one.stores for one in served):
+        mine = [one for one in served if one.stores == count]
+        table.add_row(
+            f"{count} store{'s' if count > 1 else ''}, {first.processes} processes, {len(mine)} runs",
+            _spread(mine, lambda one: one.per_second, 0),
+            _spread(mine, lambda one: min(one.each), 0),
+            _spread(mine, lambda one: max(one.each), 0),
+            _spread(mine, lambda one: one.cpu_ms, 2),
+            _spread(mine, lambda one: one.redis_ms, 2),
+        )
+        _warn(table, mine)
     return table
 
 
 def _light(waits: list[Waits]) -> Table:
-    table = Table(title="From an order's event to its start-handling, at 10 orders/s", box=None)
-    for column in ("", "p50 s", "p95 s", "p99 s"):
-        table.add_column(column, justify="left" if not column else "right")
+    table = _table(
+        "From an order's event to its start-handling, at 10 orders/s",
+        "p50 s", "p95 s", "p99 s", "orders", "calls an hour for polling alone",
+    )  # fmt: skip
     for one in waits:
         table.add_row(
             f"feed polled each {one.poll_seconds:g} s, VTEX answers in {one.latency * 1000:.0f} ms",
             *(f"{value:.2f}" for value in (one.p50, one.p95, one.p99)),
+            f"{one.orders}",
+            f"{one.polling:.0f}",
         )
     return table
 
 
-def _spread(results: list[Result], read: Callable[[Result], float], digits: int) -> str:
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, box=None)
+    table.add_column("")
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _warn(table: Table, runs: Sequence[Result | Paced | Served]) -> None:
+    for problem in {problem for one in runs for problem in one.problems}:
+        table.add_row(f"  [red]worthless: {problem}[/red]")
+
+
+def _spread(results: list[T], read: Callable[[T], float], digits: int) -> str:
     values = [read(one) for one in results]
     middle = f"{statistics.median(values):.{digits}f}"
     return middle if len(values) == 1 else f"{middle} ({min(values):.{digits}f}-{max(values):.{digits}f})"

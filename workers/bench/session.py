@@ -9,23 +9,27 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from workers.bench import invoices, light, race, report
+from workers.bench import invoices, light, paced, race, report, stores
 from workers.bench.race import Result
-
-LIGHT_ORDERS = 200
+from workers.bench.report import Figures
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured. ``latency`` is in seconds; ``poll`` is FEED_POLL_SECONDS of the light load, None without."""
+    """What is measured. ``latency`` is in seconds; ``poll`` are FEED_POLL_SECONDS of the light load.
+
+    What has one size alone (``pace``, in calls a minute, and ``stores``) takes the first of the others.
+    """
 
     contenders: list[str]
     orders: tuple[int, ...]
     latency: tuple[float, ...]
     processes: tuple[int, ...]
     runs: int
-    poll: float | None
+    poll: tuple[float, ...] = ()
     invoices: int = 0
+    pace: tuple[int, ...] = ()
+    stores: int = 0
 
     def races(self) -> Iterator[tuple[str, int, float, int]]:
         """(contender, orders, latency, processes) in the order in which they run: the floor before and after."""
@@ -43,11 +47,10 @@ def measure(plan: Plan, folder: Path, path: Path) -> int:
     """Run it all, show it, keep it in ``path``; 1 if a run lost or doubled an order."""
     _claim(folder)
     console = Console(width=None if Console().is_terminal else 150)
-    results: list[Result] = []
-    waits: list[light.Waits] = []
+    figures = Figures()
 
     def ran(one: Result) -> None:
-        results.append(one)
+        figures.runs.append(one)
         said = f"{one.name}: {one.per_second:.0f} {one.what}/s, {one.cpu_ms:.2f} ms CPU each"
         console.print(said, style="dim")
 
@@ -65,13 +68,27 @@ def measure(plan: Plan, folder: Path, path: Path) -> int:
                         processes=plan.processes[0],
                     )
                 )
-        if plan.poll is not None and "ours" in plan.contenders:
-            for latency in plan.latency:
-                waits.append(light.run(folder / "ours", LIGHT_ORDERS, latency, plan.processes[0], plan.poll))  # noqa: PERF401 - each counts, also if the next one fails
+        if "ours" in plan.contenders:
+            _alone(plan, folder / "ours", figures)
     finally:
-        report.save(path, results, waits)
-        report.show(console, results, waits)
-    return int(any(one.problems for one in results))
+        report.save(path, figures)
+        report.show(console, figures)
+    return int(figures.worthless())
+
+
+def _alone(plan: Plan, folder: Path, figures: Figures) -> None:
+    """What is measured of ours by itself; each figure counts, also if the next one fails."""
+    latency, processes = plan.latency[0], plan.processes[0]
+    for per_minute in plan.pace:
+        figures.paced.append(paced.run(folder, per_minute, latency, processes))
+    if plan.stores:
+        for _ in range(plan.runs):
+            for count in (plan.stores, 1):
+                orders = plan.orders[0] * plan.stores // count
+                figures.stores.append(stores.run(folder, count, orders, latency, processes))
+    for latency in plan.latency:
+        for poll in plan.poll:
+            figures.light.append(light.run(folder, latency, processes, poll))
 
 
 def _claim(folder: Path) -> None:

@@ -23,6 +23,11 @@ class Usage:
         return Usage(self.cpu + other.cpu, self.rss + other.rss)
 
 
+def cores() -> int:
+    """How many of the machine's cores a process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def of(pid: int) -> Usage:
     """Of one process; nothing if there is none."""
     stat = _stat(pid)
