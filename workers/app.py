@@ -170,6 +170,18 @@ def _looped(**_: Any) -> None:
         heartbeat.pulse()
 
 
+@signals.task_retry.connect
+def _let_go(reason: BaseException, **_: Any) -> None:
+    """Celery's tracer and the exceptions of a retry hold each other, with half a megabyte of frames and documents.
+
+    Until Python looked for such circles, a few hundred commands that wait would be a hundred megabytes.
+    """
+    error: BaseException | None = reason
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
 @signals.worker_shutting_down.connect
 def _stopping(**_: Any) -> None:
     logging.getLogger(__name__).info("stopping: running tasks end, waiting ones stay in the queue")

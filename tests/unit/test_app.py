@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import importlib.metadata
+import weakref
 from types import SimpleNamespace
 
 import celery
@@ -292,3 +294,37 @@ def test_tasks_are_published_to_their_queue_by_name(configured):
         message = configured.amqp.create_task_message("id", name, (), {})
         configured.amqp.send_task_message(Producer(), name, message, **options)
     assert sent == [("", "orders"), ("", "handling"), ("", "upkeep")]
+
+
+def test_a_retry_lets_go_of_all_that_was_at_hand(monkeypatch):
+    """Of hundreds of commands that wait, each would otherwise keep its documents until Python looks for circles."""
+    from celery.app.trace import build_tracer
+    from celery.canvas import Signature
+
+    from workers.app import app
+
+    class Document:
+        pass
+
+    alive = weakref.WeakSet()
+
+    @app.task(bind=True, name="tests.again", shared=False)
+    def again(self):
+        document = Document()
+        alive.add(document)
+        try:
+            float("of no use")
+        except ValueError as error:
+            raise self.retry(exc=error, countdown=5) from error
+
+    monkeypatch.setattr(Signature, "apply_async", lambda *_, **__: None)
+    gc.disable()
+    try:
+        request = {"id": "1", "delivery_info": {}, "is_eager": False}
+        traced = build_tracer(again.name, again, app=app)("1", (), {}, request)
+        assert traced.info.state == "RETRY"
+        del traced
+        assert not alive
+    finally:
+        gc.enable()
+        app.tasks.pop(again.name)
