@@ -55,12 +55,12 @@ def test_each_measurement_has_a_table_and_says_when_it_is_worthless():
         runs=[result("floor", 300), result("ours", 200)],
         paced=[paced.Paced(6000, 0.1, 1400, 2, 25.0, 99.5, 100.4, 43.4, 0, 2, 0.2, 0.05, 0.01)],
         stores=[stores.Served(3, 0.1, 3000, 2, 120.0, [40.0, 41.0, 45.0], 5.0, 1.0)],
-        light=[light.Waits(200, 0.1, 5.0, 0.4, 4.9, 5.1, polling=2160.0)],
+        light=[light.Waits(200, 10.0, 0.1, 5.0, 0.4, 4.9, 5.1, reads=0.6, polling=2160.0)],
     )
     assert not figures.worthless()
     shown = io.StringIO()
     report.show(Console(file=shown, width=250), figures)
-    for row in ("99.5 100.0 0.995 100.4 0 43.4 26.0", "120 40 45 5.00 1.00", "0.40 4.90 5.10 200 2160"):
+    for row in ("99.5 100.0 0.995 100.4 0 43.4 26.0", "120 40 45 5.00 1.00", "0.40 4.90 5.10 200 0.6 2160"):
         assert row in " ".join(shown.getvalue().split())
     figures.stores[0].problems.append("an order was handled twice")
     assert figures.worthless()

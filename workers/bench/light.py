@@ -1,12 +1,13 @@
-"""How long an order takes when little is to do: from its event to its start-handling, ten orders a second.
+"""How long an order takes when little is to do: from its event to its start-handling, at a few orders a second.
 
-And what it costs to look for orders that often: reads of the feed while there are none.
+And what it costs to look for orders that often: reads of the feed, while orders come and while there are none.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+import random
 import statistics
 import time
 from dataclasses import asdict, dataclass
@@ -17,10 +18,11 @@ from workers.bench.contenders import CONTENDERS
 from workers.bench.race import ALL, STUCK, Stuck, fresh, sandbox
 from workers.sandbox.process import SandboxProcess
 
-PER_SECOND = 10.0
 #: Orders come for so many polls, and at least for so many seconds: when in the time between two polls an order comes
 #: makes all the difference, so each moment must be there alike.
 POLLS, SECONDS = 4, 20.0
+#: At least so many orders.
+ORDERS = 60
 #: The same of the time without orders.
 IDLE_POLLS, IDLE_SECONDS = 2, 10.0
 _ORDERS, _END = "/api/oms/pvt/orders/", "/start-handling"
@@ -28,14 +30,20 @@ _ORDERS, _END = "/api/oms/pvt/orders/", "/start-handling"
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Seconds from an order's event to VTEX's answer to start-handling; ``polling`` is in calls an hour."""
+    """Seconds from an order's event to VTEX's answer to start-handling.
+
+    ``rate`` is orders a second, ``reads`` reads of the feed a second meanwhile, ``polling`` the same in an hour
+    without orders.
+    """
 
     orders: int
+    rate: float
     latency: float
     poll_seconds: float
     p50: float
     p95: float
     p99: float
+    reads: float
     polling: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -43,32 +51,48 @@ class Waits:
         return asdict(self)
 
 
-def run(folder: Path, latency: float, processes: int, poll_seconds: float) -> Waits:
-    """Let orders come one by one, and ours take them; each is made by us, so that its moment is known."""
-    orders = round(PER_SECOND * _whole(poll_seconds, POLLS, SECONDS))
+def run(folder: Path, latency: float, processes: int, poll_seconds: float, rate: float) -> Waits:
+    """Let orders come one by one, and ours take them; each is made by us, so that its moment is known.
+
+    They come by chance, for polls come by the clock: in step with them, all orders would wait equally long. Those of
+    the first poll period do not count: until then no poll has found the feed as it is from then on.
+    """
+    seconds = _whole(poll_seconds, POLLS, max(SECONDS, ORDERS / rate))
+    early, orders = math.ceil(rate * poll_seconds), round(rate * seconds)
     with (
         SandboxProcess(sandbox(latency)) as vtex,
         CONTENDERS["ours"](fresh(folder), vtex.url, processes, FEED_POLL_SECONDS=f"{poll_seconds:g}"),
     ):
         made: dict[str, float] = {}
+        chance = random.Random(1)
         begin = time.time()
-        for number in range(orders):
-            time.sleep(max(0.0, begin + number / PER_SECOND - time.time()))
+        for number in range(early + orders):
+            time.sleep(max(0.0, begin + (number + chance.random()) / rate - time.time()))
             moment = time.time()
             (order_id,) = vtex.create(1)
             made[order_id] = moment
         deadline = time.monotonic() + STUCK
-        while len(handled := _handled(vtex)) < orders:
+        while len(handled := _handled(vtex)) < len(made):
             if time.monotonic() > deadline:
-                raise Stuck(f"{orders - len(handled)} of {orders} orders were not handled")
+                raise Stuck(f"{len(made) - len(handled)} of {len(made)} orders were not handled")
             time.sleep(0.2)
         idle = time.time()
         time.sleep(_whole(poll_seconds, IDLE_POLLS, IDLE_SECONDS) + 1.5 * poll_seconds)
-        reads = [call["at"] for call in vtex.calls(ALL)["last"] if call["at"] > idle and _is_read(call)]
-    waits = sorted(handled[order_id] + latency - moment for order_id, moment in made.items())
+        reads = [call["at"] for call in vtex.calls(ALL)["last"] if _is_read(call)]
+    counted = dict(list(made.items())[early:])
+    waits = sorted(handled[order_id] + latency - moment for order_id, moment in counted.items())
     cuts = statistics.quantiles(waits, n=100, method="inclusive")
+    first, last = min(counted.values()), max(counted.values())
     return Waits(
-        orders, latency, poll_seconds, cuts[49], cuts[94], cuts[98], polling=polling(reads, poll_seconds)
+        orders,
+        rate,
+        latency,
+        poll_seconds,
+        cuts[49],
+        cuts[94],
+        cuts[98],
+        reads=sum(first <= at < last for at in reads) / (last - first),
+        polling=polling([at for at in reads if at > idle], poll_seconds),
     )
 
 

@@ -16,9 +16,10 @@ from workers.bench.report import Figures
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured. ``latency`` is in seconds; ``poll`` are FEED_POLL_SECONDS of the light load.
+    """What is measured. ``latency`` is in seconds, ``pace`` in calls a minute.
 
-    What has one size alone (``pace``, in calls a minute, and ``stores``) takes the first of the others.
+    The light load has ``poll`` (FEED_POLL_SECONDS) and ``rate`` (orders a second). It, ``pace`` and ``stores`` take the
+    first of all else.
     """
 
     contenders: list[str]
@@ -27,6 +28,7 @@ class Plan:
     processes: tuple[int, ...]
     runs: int
     poll: tuple[float, ...] = ()
+    rate: tuple[float, ...] = ()
     invoices: int = 0
     pace: tuple[int, ...] = ()
     stores: int = 0
@@ -86,9 +88,9 @@ def _alone(plan: Plan, folder: Path, figures: Figures) -> None:
             for count in (plan.stores, 1):
                 orders = plan.orders[0] * plan.stores // count
                 figures.stores.append(stores.run(folder, count, orders, latency, processes))
-    for latency in plan.latency:
+    for rate in plan.rate:
         for poll in plan.poll:
-            figures.light.append(light.run(folder, latency, processes, poll))
+            figures.light.append(light.run(folder, latency, processes, poll, rate))
 
 
 def _claim(folder: Path) -> None:

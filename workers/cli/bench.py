@@ -22,7 +22,9 @@ SLOWEST = 600
 @click.option("--only", "contenders", default="floor,textbook,ours", show_default=True, metavar="A,B",
               help="Who runs.")  # fmt: skip
 @click.option("--light/--no-light", default=True, show_default=True,
-              help="Also measure how long an order takes at 10 orders/s.")  # fmt: skip
+              help="Also measure how long an order takes when little is to do.")  # fmt: skip
+@click.option("--rate", default=(1.0, 10.0), multiple=True, show_default=True, type=click.FloatRange(0.1, 50),
+              help="Orders a second of that; may be given several times.")  # fmt: skip
 @click.option("--poll", default=(5.0,), multiple=True, show_default=True, type=click.FloatRange(0.1, 600),
               help="FEED_POLL_SECONDS of that; may be given several times.")  # fmt: skip
 @click.option("--invoices", default=500, show_default=True, type=click.IntRange(0, 5000),
@@ -44,6 +46,7 @@ def bench(
     processes: tuple[int, ...],
     runs: int,
     contenders: str,
+    rate: tuple[float, ...],
     poll: tuple[float, ...],
     invoices: int,
     pace: tuple[int, ...],
@@ -61,7 +64,7 @@ def bench(
     \b
     Quick:   --runs 1 --latency 100 --only floor,ours --no-light --invoices 0 --pace 0 --stores 0
     Backlog: the same with --orders 1000 --orders 10000 --orders 100000
-    Polling: --runs 1 --latency 100 --only ours --invoices 0 --pace 0 --stores 0 --poll 1 --poll 5 --poll 15
+    Polling: --runs 1 --latency 100 --only ours --invoices 0 --pace 0 --stores 0 --rate 1 --poll 1 --poll 5 --poll 15
     Limit:   --runs 1 --latency 100 --only ours --no-light --invoices 0 --stores 0 --pace 6000 --pace 13500
     Stores:  --latency 100 --only ours --no-light --invoices 0 --pace 0 --stores 3
     """  # noqa: D301 - click's mark
@@ -85,6 +88,7 @@ def bench(
         processes,
         runs,
         poll=poll if light else (),
+        rate=rate,
         invoices=invoices,
         pace=tuple(filter(None, pace)),
         stores=stores,
