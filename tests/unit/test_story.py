@@ -109,7 +109,7 @@ def test_every_code_that_is_written_has_its_words():
     written = set()
     for script in (ROOT / "workers" / "lua").glob("*.lua"):
         if not script.name.startswith("command"):
-            written |= set(re.findall(r"note\(key, '([a-z_]+)'", script.read_text()))
+            written |= set(re.findall(r"noted?\([a-z.']+, '([a-z_]+)'", script.read_text()))
     for tasks in ("orders.py", "base.py"):
         source = (ROOT / "tasks" / tasks).read_text()
         written |= set(re.findall(r'\bTo\([A-Za-z_. ]+(?: if .*? else [A-Z_]+)?, "([a-z_]+)"', source))

@@ -5,4 +5,4 @@
 --   'gone' (no record), 'newer', 'finished', 'elsewhere' (the order is at another step), 'busy', 'early', 'locked',
 --   'alone' (it waits for another one whose worker died),
 --   'paused' (its message is dropped; the step is due as soon as the sweeper may go on)
-return claim_step(ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6] and {unpack(ARGV, 6)})
+return claim_step(ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6] and 6)

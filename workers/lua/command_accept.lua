@@ -9,11 +9,11 @@ local patience = tonumber(ARGV[6])
 local key = command_key(id)
 
 local function carry(verdict, state)
-  local at_once = ARGV[7] and claim_command(id, ARGV[7], tonumber(ARGV[8]), false, ARGV[9] and {unpack(ARGV, 9, 12)})
+  local at_once = ARGV[7] and claim_command(id, ARGV[7], tonumber(ARGV[8]), false, ARGV[9] and 9)
   return {verdict, state, at_once}
 end
 
-local rec = read(key, 'state', 'fingerprint', 'void', 'order')
+local rec = read(key, 'state', 'fingerprint', 'void', 'order', 'log')
 if rec.state and not rec.void then
   if rec.fingerprint ~= fingerprint then return {'other', rec.state} end
   return carry('same', rec.state)
@@ -27,10 +27,8 @@ end
 redis.call('SET', P .. 'began', seconds(now), 'NX') -- what was before, this ledger cannot know
 local place = redis.call('INCR', P .. 'cplace')
 redis.call('HSET', key, 'v', VERSION, 'kind', kind, 'order', order, 'payload', payload, 'fingerprint', fingerprint,
-  'born', seconds(now), 'place', place)
-move_state(key, rec.state, 'open', CCOUNTS)
+  'born', seconds(now), 'place', place, 'queued', seconds(now), 'state', 'open', 'log', noted(rec.log, 'accepted', kind))
+move_totals(CCOUNTS, rec.state, 'open', 1)
 line_up(id, order, place)
-enqueued(key)
 redis.call('ZADD', CDUE, seconds(now + patience), id)
-note(key, 'accepted', kind)
 return carry('new', 'open')

@@ -5,4 +5,4 @@
 --   how many commands of the order are remembered, the slot or nothing} or {why not[, who]}:
 --   'paused', 'gone', 'newer', 'finished', 'busy', 'early', 'behind' (another command of the order must end first),
 --   'locked', 'alone' (it waits for another one whose worker died)
-return claim_command(ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', ARGV[5] and {unpack(ARGV, 5, 8)})
+return claim_command(ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', ARGV[5] and 5)

@@ -8,7 +8,7 @@ for _, id in ipairs(ids) do
   local rec = read(command_key(id), 'v', 'state', 'kind', 'order', 'claim', 'until', 'place', 'queued')
   if not rec.state then
     redis.call('ZREM', CDUE, id)
-  elseif newer(rec) then
+  elseif newer(rec.v) then
     redis.call('ZADD', CDUE, seconds(now + patience), id)
   elseif rec.claim and tonumber(rec['until']) > now then
     redis.call('ZADD', CDUE, rec['until'], id)

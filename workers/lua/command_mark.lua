@@ -5,12 +5,14 @@
 -- Returns {now, the slot or nothing}, or {} when the claim is no longer ours.
 local id, token, lease, sent, memo = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local key = command_key(id)
-local rec = read(key, 'claim', 'order')
-if rec.claim ~= token or not take_order(rec.order, token, lease) then return {} end
-redis.call('HSET', key, 'until', seconds(now + lease),
+local rec = read(key, 'claim', 'order', 'crashes')
+if rec.claim ~= token then return {} end
+if not renew_order(rec.order, token, lease) and not take_order(rec.order, token, lease) then return {} end
+local ends = seconds(now + lease)
+redis.call('HSET', key, 'until', ends,
   'memo', (string.gsub(memo, '"sent_at": null', '"sent_at": ' .. seconds(now), 1)))
 if sent == 'sent' then redis.call('HSET', key, 'sent', '1') end
 if sent == 'known' then redis.call('HDEL', key, 'sent') end
-if redis.call('GET', ALONE) == token then take_alone(token, lease) end
-redis.call('ZADD', CDUE, seconds(now + lease), id)
-return {seconds(now), ARGV[6] and reserve({unpack(ARGV, 6, 9)}) or {}}
+if rec.crashes then renew_alone(token, lease) end
+redis.call('ZADD', CDUE, ends, id)
+return {seconds(now), ARGV[6] and reserve(6) or {}}

@@ -6,7 +6,7 @@ local id, who, patience = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local key = command_key(id)
 local rec = read(key, 'v', 'state', 'kind', 'order', 'place', 'void')
 if not rec.state then return {'unknown'} end
-if newer(rec) then return {'newer'} end
+if newer(rec.v) then return {'newer'} end
 if rec.void then return {'void'} end
 if rec.state == 'open' then return {'busy'} end
 if rec.state == 'done' then return {'finished'} end

@@ -31,34 +31,37 @@ local function seconds(value) return string.format('%.3f', value) end
 
 local function read(key, ...)
   local values, names, record = redis.call('HMGET', key, ...), {...}, {}
-  for i, name in ipairs(names) do record[name] = values[i] or nil end
+  for i = 1, #names do record[names[i]] = values[i] end
   return record
 end
 
 local function count(name, n) redis.call('HINCRBY', STATS, name, n or 1) end
 
--- One record changes its state: the totals move with it, in the same step.
+-- Records change their state: the totals move with them, in the same step.
+local function move_totals(totals, from, to, n)
+  if from then redis.call('HINCRBY', totals, from, -n) end
+  redis.call('HINCRBY', totals, to, n)
+end
 local function move_state(key, from, to, totals)
   if from == to then return end
-  if from then redis.call('HINCRBY', totals or COUNTS, from, -1) end
-  redis.call('HINCRBY', totals or COUNTS, to, 1)
+  move_totals(totals or COUNTS, from, to, 1)
   redis.call('HSET', key, 'state', to)
 end
 
 -- The timeline: lines of "seconds|code|detail". The beginning and the newest lines are kept.
-local function note(key, code, detail, room)
-  local log = redis.call('HGET', key, 'log') or ''
-  log = log .. string.format('%.1f|%s|%s\n', now, code, detail or '')
+local function noted(log, code, detail, room)
+  log = (log or '') .. string.format('%.1f|%s|%s\n', now, code, detail or '')
   room = room or 1000 -- a hash with a longer value would cost the embedded server twice the memory, for good
   if #log > room then
     local first = string.find(log, '\n', 1, true)
     local tail = string.sub(log, -(room - first))
     log = string.sub(log, 1, first) .. string.sub(tail, (string.find(tail, '\n', 1, true) or 0) + 1)
   end
-  redis.call('HSET', key, 'log', log)
+  return log
 end
+local function note(key, ...) redis.call('HSET', key, 'log', noted(redis.call('HGET', key, 'log'), ...)) end
 
-local function newer(record) return tonumber(record.v or VERSION) > VERSION end
+local function newer(v) return v and tonumber(v) > VERSION end
 
 -- A token begins with the process that took it.
 local function process_of(token) return string.match(token, '^(%S+) ') end
@@ -98,59 +101,61 @@ local function crashes_of(key)
   return crashes, 0
 end
 
+-- A right that one token at a time holds, for the length of a lease.
+local function take(key, token, lease)
+  local length = math.ceil(lease * 1000)
+  if redis.call('SET', key, token, 'NX', 'PX', length) then return true end
+  if redis.call('GET', key) ~= token then return false end
+  redis.call('SET', key, token, 'PX', length)
+  return true
+end
+local function renew(key, token, lease)
+  return redis.call('GET', key) == token and redis.call('PEXPIRE', key, math.ceil(lease * 1000)) == 1
+end
+local function leave(key, token)
+  if redis.call('GET', key) == token then redis.call('DEL', key) end
+end
+
 -- Records whose worker died more than once are worked at one at a time, so that one of them that is the cause takes
 -- none of the others with it.
 local ALONE = P .. 'alone'
 local ALONE_FROM = 2
 local QUEUE_ALONE = P .. 'alone:waiting'
-local function take_alone(token, lease)
-  local holder = redis.call('GET', ALONE)
-  if holder and holder ~= token then return false end
-  redis.call('SET', ALONE, token, 'PX', math.ceil(lease * 1000))
-  return true
-end
-local function release_alone(token)
-  if redis.call('GET', ALONE) == token then redis.call('DEL', ALONE) end
-end
+local function take_alone(token, lease) return take(ALONE, token, lease) end
+local function renew_alone(token, lease) return renew(ALONE, token, lease) end
+local function release_alone(token) leave(ALONE, token) end
 
 -- Is an event of that instant already in the document that we acted on? Both instants are VTEX's.
 local function covers(document_at, event_at)
   return document_at and document_at ~= '' and event_at ~= '' and event_at <= document_at
 end
 
--- The handles of an order may be committed from now on. Returns how many commits the order waits for.
-local function release_handles(key, id, extra)
-  local handles = redis.call('SMEMBERS', handles_key(id))
+-- The handles of an order may be committed from now on. Returns how many commits more the order waits for: the caller
+-- adds them to its `pending`.
+local function release_handles(id, extra)
+  local handles, added = redis.call('SPOP', handles_key(id), 1000000), 0 -- all of them
   if extra then handles[#handles + 1] = extra end
-  local added = 0
   for _, handle in ipairs(handles) do
     added = added + redis.call('ZADD', ACKS, 'NX', seconds(now), id .. ' ' .. handle)
   end
-  redis.call('DEL', handles_key(id))
-  return redis.call('HINCRBY', key, 'pending', added)
+  return added
 end
 
--- The order needs nothing any more: a small tombstone stays, so that a repeat is known as one.
-local function entomb(key, id, ttl)
-  redis.call('ZREM', DUE, id)
-  redis.call('HDEL', key, 'claim', 'until', 'after', 'again', 'attempts', 'crashes', 'step', 'says', 'heard')
+-- Orders need nothing any more: a small tombstone of each stays, so that a repeat is known as one.
+local function entomb(key, ttl, ...)
+  redis.call('HDEL', key, 'claim', 'until', 'after', 'again', 'attempts', 'crashes', 'step', 'says', 'heard', ...)
   redis.call('EXPIRE', key, ttl)
+end
+local function finished(ids)
+  redis.call('ZREM', DUE, unpack(ids))
   local bucket = P .. 'rate:' .. math.floor(now / 10)
-  redis.call('INCR', bucket)
-  redis.call('EXPIRE', bucket, 120)
+  if redis.call('INCRBY', bucket, #ids) == #ids then redis.call('EXPIRE', bucket, 120) end
 end
 
 -- Writes to one order at VTEX never overlap: start-handling and commands share one lease an order.
-local function take_order(order, token, lease)
-  local holder = redis.call('GET', P .. 'w:' .. order)
-  if holder and holder ~= token then return false end
-  redis.call('SET', P .. 'w:' .. order, token, 'PX', math.ceil(lease * 1000))
-  return true
-end
-
-local function release_order(order, token)
-  if redis.call('GET', P .. 'w:' .. order) == token then redis.call('DEL', P .. 'w:' .. order) end
-end
+local function take_order(order, token, lease) return take(P .. 'w:' .. order, token, lease) end
+local function renew_order(order, token, lease) return renew(P .. 'w:' .. order, token, lease) end
+local function release_order(order, token) leave(P .. 'w:' .. order, token) end
 
 -- When a command ends. No two ends of an account are at one instant: the ERP tells them apart by it.
 local function instant_of_end()
@@ -196,11 +201,13 @@ local function line_up(id, order, place)
   redis.call('PERSIST', commands_key(order))
 end
 
--- The pace of a whole account (GCRA): reserve the next slot, unless it is too far away. `pace` is {seconds between two
--- calls, burst (calls), the longest wait that is worth holding a worker for, the longest time after which to come back}.
+-- The pace of a whole account (GCRA): reserve the next slot, unless it is too far away. From ARGV[first] on stand: the
+-- seconds between two calls, the burst (calls), the longest wait that is worth holding a worker for, the longest time after
+-- which to come back.
 -- Returns {1, wait} reserved: call after that many seconds; {0, wait} not reserved: come back then.
-local function reserve(pace)
-  local interval, burst, longest, farthest = tonumber(pace[1]), tonumber(pace[2]), tonumber(pace[3]), tonumber(pace[4])
+local function reserve(first)
+  local interval, burst = tonumber(ARGV[first]), tonumber(ARGV[first + 1])
+  local longest, farthest = tonumber(ARGV[first + 2]), tonumber(ARGV[first + 3])
   local cool = tonumber(redis.call('HGET', P .. 'cool', 'until') or 0)
   if cool > now then return {0, seconds(cool - now)} end
   local slot = math.max(tonumber(redis.call('GET', P .. 'pace') or 0), now - (burst - 1) * interval)
@@ -213,41 +220,46 @@ local function reserve(pace)
     return {0, seconds(turn - now)}
   end
   redis.call('SET', P .. 'pace', string.format('%.6f', slot + interval), 'PX', math.ceil((math.max(wait, 0) + interval) * 1000) + 1000)
-  return {1, seconds(math.max(wait, 0))}
+  return {1, wait > 0 and seconds(wait) or '0'}
 end
 
--- One task takes one step of one order; `trial` is a paused scope that is tried nevertheless, `pace` as above or nil.
--- What it returns: see claim.lua.
+-- One task takes one step of one order; `trial` is a paused scope that is tried nevertheless, and the pace stands in ARGV
+-- from `pace` on, or not at all. What it returns: see claim.lua.
 local function claim_step(id, step, token, lease, trial, pace)
   local key = order_key(id)
 
-  local function paused(scope) return scope ~= trial and redis.call('EXISTS', P .. 'paused:' .. scope) == 1 end
-  if paused('vtex') or (step == 'download' and paused('erp')) then
+  local pauses = {}
+  if trial ~= 'vtex' then pauses[1] = P .. 'paused:vtex' end
+  if trial ~= 'erp' and step == 'download' then pauses[#pauses + 1] = P .. 'paused:erp' end
+  if #pauses > 0 and redis.call('EXISTS', unpack(pauses)) > 0 then
     redis.call('ZADD', DUE, 'XX', 0, id)
     return {'paused'}
   end
 
-  local rec = read(key, 'v', 'state', 'step', 'claim', 'until', 'after', 'born', 'erp', 'told', 'at', 'news', 'redeliver', 'forgotten', 'attempts',
-    'says', 'heard', 'occurrence')
+  local v, state, at_step, claim, until_, after, born, attempts, crashed, suspect, erp, told, at, news, redeliver, forgotten, says,
+    heard, occurrence = unpack(redis.call('HMGET', key, 'v', 'state', 'step', 'claim', 'until', 'after', 'born', 'attempts', 'crashes',
+    'suspect', 'erp', 'told', 'at', 'news', 'redeliver', 'forgotten', 'says', 'heard', 'occurrence'))
 
-  if not rec.state then return {'gone'} end
-  if newer(rec) then return {'newer'} end
-  if rec.state ~= 'open' and rec.state ~= 'parked' then return {'finished'} end
-  if rec.step ~= step then return {'elsewhere'} end
+  if not state then return {'gone'} end
+  if newer(v) then return {'newer'} end
+  if state ~= 'open' and state ~= 'parked' then return {'finished'} end
+  if at_step ~= step then return {'elsewhere'} end
 
-  local attempts, crashes, perhaps = tonumber(rec.attempts or 0), crashes_of(key)
-  if rec.claim ~= token then
-    if rec.claim and tonumber(rec['until']) > now then return {'busy'} end
-    if tonumber(rec.after or 0) > now + 0.25 then return {'early'} end
-    if rec.claim then
-      ran_out(key, step, rec.claim)
-      release_alone(rec.claim)
+  local ends, crashes, perhaps = seconds(now + lease), tonumber(crashed or 0), 0
+  attempts = tonumber(attempts or 0)
+  if suspect then crashes, perhaps = crashes_of(key) end
+  if claim ~= token then
+    if claim and tonumber(until_) > now then return {'busy'} end
+    if after and tonumber(after) > now + 0.25 then return {'early'} end
+    if claim then
+      ran_out(key, step, claim)
+      release_alone(claim)
       redis.call('HDEL', key, 'claim', 'until')
       crashes, perhaps = crashes_of(key)
     end
     if crashes + perhaps >= ALONE_FROM and not take_alone(token, lease) then
       redis.call('ZADD', QUEUE_ALONE, 'NX', seconds(now), id)
-      redis.call('ZADD', DUE, seconds(now + lease), id)
+      redis.call('ZADD', DUE, ends, id)
       return {'alone'}
     end
     if step == 'start-handling' and not take_order(id, token, lease) then -- a command writes to it just now
@@ -255,19 +267,18 @@ local function claim_step(id, step, token, lease, trial, pace)
       redis.call('ZADD', DUE, seconds(now + 2), id)
       return {'locked'}
     end
-    attempts = redis.call('HINCRBY', key, 'attempts', 1) -- counted before the work
+    attempts = attempts + 1 -- counted before the work
   end
-  redis.call('HSET', key, 'claim', token, 'until', seconds(now + lease))
-  redis.call('HDEL', key, 'after')
-  redis.call('ZADD', DUE, seconds(now + lease), id)
-  move_state(key, rec.state, 'open')
-  return {'claimed', attempts, crashes, seconds(now - tonumber(rec.born)), rec.erp or '', rec.told or '', rec.at or '', rec.news or '',
-    rec.redeliver and 1 or 0, rec.forgotten and 1 or 0, rec.says or '', seconds(now - tonumber(rec.heard or now)), rec.occurrence or '',
-    pace and reserve(pace) or {}}
+  redis.call('HSET', key, 'claim', token, 'until', ends, 'attempts', attempts)
+  if after then redis.call('HDEL', key, 'after') end
+  redis.call('ZADD', DUE, ends, id)
+  move_state(key, state, 'open')
+  return {'claimed', attempts, crashes, seconds(now - tonumber(born)), erp or '', told or '', at or '', news or '', redeliver and 1 or 0,
+    forgotten and 1 or 0, says or '', heard and seconds(now - tonumber(heard)) or '0', occurrence or '', pace and reserve(pace) or {}}
 end
 
--- One task takes one command; `own_message`: by the message that was sent for it. What it returns: see
--- command_claim.lua.
+-- One task takes one command; `own_message`: by the message that was sent for it; `pace`: where in ARGV that begins, or nil.
+-- What it returns: see command_claim.lua.
 local function claim_command(id, token, lease, own_message, pace)
   local key = command_key(id)
   if redis.call('EXISTS', P .. 'paused:vtex') == 1 then -- its message is dropped: it is due as soon as the pause ends
@@ -276,14 +287,15 @@ local function claim_command(id, token, lease, own_message, pace)
     return {'paused'}
   end
   local rec = read(key, 'v', 'state', 'kind', 'order', 'claim', 'until', 'after', 'born', 'attempts', 'sent', 'memo',
-    'place', 'queued', 'payload')
+    'place', 'queued', 'payload', 'waits', 'crashes', 'suspect')
   if not rec.state then return {'gone'} end
   if own_message and rec.queued and tonumber(rec.queued) > tonumber(redis.call('GET', CTAKEN) or 0) then
     redis.call('SET', CTAKEN, rec.queued)
   end
-  if newer(rec) then return {'newer'} end
+  if newer(rec.v) then return {'newer'} end
   if rec.state ~= 'open' and rec.state ~= 'parked' then return {'finished'} end
-  local attempts, crashes, perhaps = tonumber(rec.attempts or 0), crashes_of(key)
+  local attempts, crashes, perhaps = tonumber(rec.attempts or 0), tonumber(rec.crashes or 0), 0
+  if rec.suspect then crashes, perhaps = crashes_of(key) end
   if rec.claim ~= token then
     if rec.claim and tonumber(rec['until']) > now then return {'busy'} end
     if tonumber(rec.after or 0) > now + 0.25 then return {'early'} end
@@ -310,7 +322,7 @@ local function claim_command(id, token, lease, own_message, pace)
     attempts = attempts + 1
   end
   redis.call('HSET', key, 'claim', token, 'until', seconds(now + lease), 'attempts', attempts)
-  redis.call('HDEL', key, 'after', 'waits')
+  if rec.after or rec.waits then redis.call('HDEL', key, 'after', 'waits') end
   redis.call('ZADD', CDUE, seconds(now + lease), id)
   move_state(key, rec.state, 'open', CCOUNTS)
   return {'claimed', rec.kind, rec.order, rec.payload, attempts, crashes, seconds(now - tonumber(rec.born)),

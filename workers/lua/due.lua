@@ -7,7 +7,7 @@ local found = {#ids}
 for _, id in ipairs(ids) do
   local key = order_key(id)
   local rec = read(key, 'v', 'state', 'step', 'claim', 'until')
-  if not rec.state or newer(rec) then
+  if not rec.state or newer(rec.v) then
     if not rec.state then redis.call('ZREM', DUE, id) else redis.call('ZADD', DUE, seconds(now + patience), id) end
   elseif rec.claim and tonumber(rec['until']) > now then
     redis.call('ZADD', DUE, rec['until'], id)

@@ -4,7 +4,7 @@ local id, ttl = ARGV[1], tonumber(ARGV[2])
 local key = order_key(id)
 local rec = read(key, 'v', 'state', 'erp', 'told', 'at', 'pending')
 if not rec.state then return 'unknown' end
-if newer(rec) or rec.state == 'open' or rec.state == 'parked' then return 'busy' end
+if newer(rec.v) or rec.state == 'open' or rec.state == 'parked' then return 'busy' end
 redis.call('DEL', key, handles_key(id))
 redis.call('ZREM', DELIVERED, id)
 redis.call('ZREM', DEAD, id)

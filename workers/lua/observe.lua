@@ -7,21 +7,24 @@ local id, handle, event, hint, at, means = ARGV[1], ARGV[2], ARGV[3], ARGV[4], A
 local patience = tonumber(ARGV[7])
 local key = order_key(id)
 local rec = read(key, 'v', 'state', 'step', 'seen', 'at', 'news', 'erp', 'told', 'claim', 'again', 'ours')
+local seen_at = seconds(now)
 count('events')
-redis.call('SET', P .. 'began', seconds(now), 'NX') -- what was before, this ledger cannot know
+redis.call('SET', P .. 'began', seen_at, 'NX') -- what was before, this ledger cannot know
 
-if newer(rec) then return 'newer' end
+if newer(rec.v) then return 'newer' end
 -- what the newest event said, and when we heard it: a document must show at least that
-if at > (rec.news or '') then redis.call('HSET', key, 'news', at, 'says', hint, 'heard', seconds(now)) end
+local news = at > (rec.news or '') and {'news', at, 'says', hint, 'heard', seen_at} or {}
 
 if not rec.state then
-  move_state(key, nil, 'open')
-  redis.call('HSET', key, 'v', VERSION, 'step', 'download', 'born', seconds(now), 'seen', event)
+  move_totals(COUNTS, nil, 'open', 1)
+  redis.call('HSET', key, 'v', VERSION, 'state', 'open', 'step', 'download', 'born', seen_at, 'seen', event,
+    'log', noted('', 'seen', hint), unpack(news))
   if handle ~= '' then redis.call('SADD', handles_key(id), handle) end
   redis.call('ZADD', DUE, seconds(now + patience), id)
-  note(key, 'seen', hint)
   return 'new'
 end
+
+if news[1] then redis.call('HSET', key, unpack(news)) end
 
 local repeated = event ~= '' and string.find(',' .. (rec.seen or '') .. ',', ',' .. event .. ',', 1, true)
 if not repeated and event ~= '' then
@@ -36,7 +39,11 @@ local working = (rec.state == 'open' or rec.state == 'parked') and rec.step ~= '
 if working then
   if handle ~= '' then
     -- of an order that fails for long, only what is news waits for the next look
-    if rec.ours and stale then release_handles(key, id, handle) else redis.call('SADD', handles_key(id), handle) end
+    if rec.ours and stale then
+      redis.call('HINCRBY', key, 'pending', release_handles(id, handle))
+    else
+      redis.call('SADD', handles_key(id), handle)
+    end
   end
   local looked = rec.step ~= 'download' or rec.claim
   if looked and not stale then
@@ -60,7 +67,7 @@ end
 if rec.state == 'dead' then stale = stale or means ~= 'cancels' or not rec.erp end
 if stale then
   count('duplicates')
-  if handle ~= '' then release_handles(key, id, handle) end
+  if handle ~= '' then redis.call('HINCRBY', key, 'pending', release_handles(id, handle)) end
   return 'finished'
 end
 

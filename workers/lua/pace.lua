@@ -1,2 +1,2 @@
 -- ARGV and what is returned: see `reserve`
-return reserve(ARGV)
+return reserve(1)

@@ -6,7 +6,7 @@ local id, how, who, patience = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key = order_key(id)
 local rec = read(key, 'v', 'state', 'claim', 'until', 'erp')
 if not rec.state then return 'unknown' end
-if newer(rec) then return 'newer' end
+if newer(rec.v) then return 'newer' end
 if rec.state == 'open' then return 'busy' end
 if how == 'redeliver' then
   if rec.state == 'dead' then return 'dead' end
