@@ -340,8 +340,8 @@ class Command(Task):  # type: ignore[misc]
                 *request, zone=zone, key=key, token=runtime.current().token(), pace=link.limiter.first_pace
             )
         accepted = begun.acceptance if begun else intake.accept(*request, zone=zone, key=key)
-        if not accepted.repeated:
-            log.info("accepted")
+        if not accepted.repeated and not (begun and isinstance(begun.claim, CommandClaim)):
+            log.info("accepted")  # of one that is carried at once the next line tells
         return begun
 
     def _refuse(

@@ -51,10 +51,15 @@ def invoice(work: CommandWork) -> Outcome:
                 f"the order has an invoice {number} with another content ({kind}, {value} cents): "
                 "VTEX does not correct an invoice, so send a new one under its own number"
             )
-    if refusal := _no_invoice_now(work, wanted, order.status, details, known):
+    if refusal := _no_invoice_now(wanted, order.status, known):
         return refusal
-    if wait := work.absence_unsure(patient=wanted.moves_money_back):
+    refusal = _not_of_that_value(wanted, details, known)
+    if not refusal and (wait := work.absence_unsure(patient=wanted.moves_money_back)):
         return wait
+    if work.running_change():  # the order's value may be another one in the end
+        return Later.wait("a change of the order is in progress: the invoice goes out when it has ended")
+    if refusal:
+        return refusal
     work.mark_sent()
     try:
         receipt = work.vtex.send_invoice(work.order_id, wanted.body())
@@ -67,10 +72,8 @@ def invoice(work: CommandWork) -> Outcome:
     return _invoiced(wanted, details, known, receipt.receipt)
 
 
-def _no_invoice_now(
-    work: CommandWork, wanted: Invoice, status: str | None, details: OrderDetails, known: Known
-) -> Refused | Later | None:
-    """Why the invoice must not go out, or not yet; None when it may."""
+def _no_invoice_now(wanted: Invoice, status: str | None, known: Known) -> Refused | Later | None:
+    """Why the order takes no invoice, or not yet; None when it may."""
     if status in states.CANCELED:
         return Refused("the order is canceled: VTEX takes no invoice for it")
     if status in states.CANCELLATION_REQUESTED and not wanted.force:
@@ -82,8 +85,11 @@ def _no_invoice_now(
     partly = status == "payment-approved" and _sum(known, "Output")
     if status not in _INVOICEABLE | states.CANCELLATION_REQUESTED and not partly:
         return Later.wait(f"the order is in {status}, and VTEX takes an invoice once it is in handling")
-    if work.running_change():
-        return Later.wait("a change of the order is in progress: the invoice goes out when it has ended")
+    return None
+
+
+def _not_of_that_value(wanted: Invoice, details: OrderDetails, known: Known) -> Refused | None:
+    """Why the invoice is not one that the order can have; None when it is."""
     sold = _sum(known, "Output")
     if wanted.type == "Output":
         remaining = (details.value or 0) - sold

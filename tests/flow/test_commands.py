@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sqlite3
 
 import pytest
 from click.testing import CliRunner
@@ -223,8 +221,7 @@ def test_the_erp_is_told_how_it_ended(erp):
     erp.end(bad)
 
     def told():
-        with contextlib.closing(sqlite3.connect(erp.run.erp)) as db:
-            rows = db.execute("SELECT kind, document FROM vtex_order_events ORDER BY occurred_at").fetchall()
+        rows = erp.run._query("SELECT kind, document FROM vtex_order_events ORDER BY occurred_at")
         return rows if len(rows) == 2 else None
 
     (kind1, document1), (kind2, document2) = erp.run.until(told, "both outcomes", ticks=erp.TICKS)

@@ -8,11 +8,12 @@ differ in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 from marshmallow import post_load
 
-from workers.vtex.lenient import OPTIONAL, AnyCase, Count, Flag, Part, Parts, Text
+from workers.vtex.lenient import OPTIONAL, AnyCase, Count, Flag, Part, Parts, Text, lower_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,18 +121,58 @@ class Line:
     selling_price: int | None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class OrderDetails:
-    """An order with all that writing to it depends on. Money is in cents; dates are as VTEX wrote them."""
+    """An order with all that writing to it depends on. Money is in cents; dates are as VTEX wrote them.
 
-    value: int | None
-    totals: Mapping[str, int | None]
-    allow_cancellation: bool | None
-    packages: tuple[Package, ...]
-    lines: tuple[Line, ...]
-    cancellation_requests: tuple[CancellationRequest, ...]
-    cancellation: Cancellation | None
-    changes: tuple[MadeChange, ...]
+    Each part is read when it is asked for first: what asks needs one or two of them.
+    """
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._document = lower_keys(document)
+
+    @cached_property
+    def value(self) -> int | None:
+        """What the order comes to."""
+        return cast("int | None", _COUNT.deserialize(self._document.get("value")))
+
+    @cached_property
+    def totals(self) -> Mapping[str, int | None]:
+        """Items, discounts, shipping and so on."""
+        return {total["id"]: total["value"] for total in self._parts(_TOTALS, "totals") if total["id"]}
+
+    @property
+    def allow_cancellation(self) -> bool | None:
+        return _FLAG.deserialize(self._document.get("allowcancellation"))
+
+    @cached_property
+    def packages(self) -> tuple[Package, ...]:
+        """Its invoices."""
+        attachment = _PACKAGES.deserialize(self._document.get("packageattachment"))
+        return cast("tuple[Package, ...]", (attachment or {}).get("packages") or ())
+
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        """What was sold."""
+        return self._parts(_LINES, "items")
+
+    @cached_property
+    def cancellation_requests(self) -> tuple[CancellationRequest, ...]:
+        """Who asked for a cancellation, the earliest first."""
+        return self._parts(_REQUESTS, "cancellationrequests")
+
+    @cached_property
+    def cancellation(self) -> Cancellation | None:
+        """How it was canceled."""
+        return cast("Cancellation | None", _CANCELLATION.deserialize(self._document.get("cancellationdata")))
+
+    @cached_property
+    def changes(self) -> tuple[MadeChange, ...]:
+        """What was changed."""
+        attachment = _CHANGES.deserialize(self._document.get("changesattachment"))
+        return cast("tuple[MadeChange, ...]", (attachment or {}).get("data") or ())
+
+    def _parts(self, form: Parts, name: str) -> tuple[Any, ...]:
+        return form.deserialize(self._document.get(name)) or ()
 
     def invoices(self, number: str, kind: str | None = None) -> tuple[Package, ...]:
         """The packages of that invoice number (and of that type)."""
@@ -301,30 +342,13 @@ class _TotalSchema(AnyCase):
     value = Count(**OPTIONAL)
 
 
-class _DetailsSchema(AnyCase):
-    value = Count(**OPTIONAL)
-    totals = Parts(_TotalSchema())
-    allow_cancellation = Flag(data_key="allowcancellation", **OPTIONAL)
-    attachment = Part(_PackagesSchema(), data_key="packageattachment")
-    lines = Parts(_LineSchema(), data_key="items")
-    requests = Parts(_RequestSchema(), data_key="cancellationrequests")
-    cancellation = Part(_CancellationSchema(), data_key="cancellationdata")
-    changes = Part(_ChangesSchema(), data_key="changesattachment")
-
-
-_DETAILS = _DetailsSchema()
+# Building a form costs more than using it: each is built once. Loading is safe from many threads.
+_COUNT, _FLAG = Count(**OPTIONAL), Flag(**OPTIONAL)
+_TOTALS, _LINES, _REQUESTS = Parts(_TotalSchema()), Parts(_LineSchema()), Parts(_RequestSchema())
+_PACKAGES, _CANCELLATION = Part(_PackagesSchema()), Part(_CancellationSchema())
+_CHANGES = Part(_ChangesSchema())
 
 
 def load_details(document: Mapping[str, Any]) -> OrderDetails:
     """The details in an order document."""
-    data = _DETAILS.load(document)
-    return OrderDetails(
-        value=data["value"],
-        totals={total["id"]: total["value"] for total in data["totals"] or () if total["id"]},
-        allow_cancellation=data["allow_cancellation"],
-        packages=(data["attachment"] or {}).get("packages") or (),
-        lines=data["lines"] or (),
-        cancellation_requests=data["requests"] or (),
-        cancellation=data["cancellation"],
-        changes=(data["changes"] or {}).get("data") or (),
-    )
+    return OrderDetails(document)
