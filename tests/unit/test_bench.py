@@ -86,8 +86,10 @@ def test_processor_time_is_that_between_two_moments(monkeypatch):
 
 
 def test_polling_is_counted_in_whole_polls():
-    reads = [at + read for at in (3.0, 18.0, 33.0) for read in (0.0, 0.1, 0.2)]
-    assert light.polling(reads, 15.0) == pytest.approx(3 * 240)
+    drained = [number / 10 for number in range(20)]
+    reads = [at + read for at in (15.0, 30.0, 45.0) for read in (0.0, 0.1, 0.2)]
+    assert light.polling([*drained, *reads], 15.0, since=1.05) == pytest.approx(3 * 240)
+    assert light.polling([number / 10 for number in range(100)], 1.0, since=5.0) == pytest.approx(36_000)
 
 
 @pytest.mark.parametrize(("poll", "seconds"), [(1.0, 20.0), (5.0, 20.0), (7.0, 28.0), (15.0, 60.0)])

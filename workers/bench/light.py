@@ -92,7 +92,7 @@ def run(folder: Path, latency: float, processes: int, poll_seconds: float, rate:
         cuts[94],
         cuts[98],
         reads=sum(first <= at < last for at in reads) / (last - first),
-        polling=polling([at for at in reads if at > idle], poll_seconds),
+        polling=polling(reads, poll_seconds, idle),
     )
 
 
@@ -101,10 +101,14 @@ def _whole(poll_seconds: float, polls: int, seconds: float) -> float:
     return poll_seconds * max(polls, math.ceil(seconds / poll_seconds))
 
 
-def polling(reads: list[float], poll_seconds: float) -> float:
-    """The calls an hour, of the moments at which the feed was read: a poll reads it a few times in a row."""
-    polls = [at for before, at in itertools.pairwise([-math.inf, *reads]) if at - before > poll_seconds / 2]
-    first, last = polls[0], polls[-1]
+def polling(reads: list[float], poll_seconds: float, since: float) -> float:
+    """The reads of the feed an hour, of their moments since then, in whole polls: each reads a few times in a row.
+
+    Polls that follow each other so closely that they cannot be told apart are counted as they come.
+    """
+    gaps = itertools.pairwise([-math.inf, *reads])
+    polls = [at for before, at in gaps if at > since and at - before > poll_seconds / 2]
+    first, last = (polls[0], polls[-1]) if len(polls) > 1 else (since, reads[-1])
     return sum(first <= at < last for at in reads) / (last - first) * 3600
 
 
