@@ -1,4 +1,4 @@
-"""The one patch of kombu's Redis transport: what it gives, and whether it is still needed."""
+"""Which client a channel of kombu's has, and whether kombu is one that the patch was made for."""
 
 from __future__ import annotations
 
@@ -65,6 +65,15 @@ def test_another_kombu_is_not_patched(monkeypatch):
     """It must be read anew first; this says so when the pin moves."""
     assert (Version("5.7") <= Version(kombu.__version__) < Version("5.8")) == broker.MADE_FOR
     monkeypatch.setattr(broker, "MADE_FOR", False)
-    monkeypatch.setattr(transport.Channel, "_create_client", broker._create_client)
+    theirs = {
+        (transport.Channel, "_create_client"): broker._create_client,
+        (transport.Channel, "_brpop_read"): broker._brpop_read,
+        (transport.QoS, "append"): broker._append,
+        (transport.QoS, "ack"): broker._ack,
+        (transport.QoS, "restore_unacked_once"): broker._restore,
+        (transport.Transport, "register_with_event_loop"): broker._register,
+    }
+    for (of, name), original in theirs.items():
+        monkeypatch.setattr(of, name, original)
     broker.patch()
-    assert transport.Channel._create_client is broker._create_client
+    assert all(getattr(of, name) is original for (of, name), original in theirs.items())
