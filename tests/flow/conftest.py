@@ -312,7 +312,7 @@ class Erp:
         return self.run.until(condition, what, ticks=self.TICKS)
 
     def value(self, order) -> int:
-        return self.run.link.vtex.get_order(order).value
+        return self.run.link.vtex.get_order(order).details().value
 
     def invoice(self, order, number="9999", value=None, **more) -> dict:
         """An invoice in full, or of so many cents."""

@@ -11,7 +11,7 @@ from workers.cli import console
 
 
 def value_of(run, order) -> int:
-    return run.link.vtex.get_order(order).value
+    return run.link.vtex.get_order(order).details().value
 
 
 def invoice(number="9999", value=100, **more):

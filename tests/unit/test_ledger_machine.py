@@ -111,17 +111,13 @@ class Vtex:
 
     def document(self, order_id) -> Order:
         order = self.orders[order_id]
-        nothing = dict.fromkeys(
-            ("origin", "sales_channel", "affiliate_id", "order_group", "sequence", "value")
-        )
+        nothing = dict.fromkeys(("origin", "sales_channel", "affiliate_id"))
         return Order(
             order_id=order_id,
             status=order.status,
             last_change=order.changed,
             creation_date=order.created,
             seller_ids=(),
-            is_completed=True,
-            in_error=False,
             text="{}",
             **nothing,
         )

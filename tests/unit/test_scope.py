@@ -16,11 +16,6 @@ ORDER = Order(
     sales_channel="1",
     affiliate_id=None,
     seller_ids=("1",),
-    order_group=None,
-    sequence=None,
-    is_completed=True,
-    in_error=False,
-    value=100,
     text="{}",
 )
 CHAIN = replace(ORDER, origin="Chain")

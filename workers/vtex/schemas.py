@@ -19,7 +19,6 @@ from workers.vtex.lenient import (
     ABSENT_DATE,
     OPTIONAL,
     Count,
-    Flag,
     Instant,
     Lenient,
     Number,
@@ -66,7 +65,7 @@ class Event:
 class Order:
     """The few fields of an order that decide what we do, and ``text``: the document exactly as VTEX sent it.
 
-    Dates are canonical instants, or "" if absent or unreadable. ``value`` is in cents.
+    Dates are canonical instants, or "" if absent or unreadable. ``asked``: a cancellation may have been asked for.
     """
 
     order_id: str
@@ -77,12 +76,8 @@ class Order:
     sales_channel: str | None
     affiliate_id: str | None
     seller_ids: tuple[str, ...]
-    order_group: str | None
-    sequence: str | None
-    is_completed: bool | None
-    in_error: bool
-    value: int | None
     text: str = field(repr=False)
+    asked: bool = True
 
     def details(self) -> OrderDetails:
         """What writing to the order needs to know of it: packages, totals, cancellations, changes.
@@ -99,7 +94,7 @@ class Order:
 
     def requested_at(self) -> str:
         """When a cancellation was last asked for; "" if it never was, or if VTEX does not say when."""
-        if "cancellationrequestdate" not in self.text.lower():
+        if not self.asked:
             return ""  # nearly always; to parse the document costs more
         return max(
             map(_instant, (request.at for request in self.details().cancellation_requests)), default=""
@@ -190,11 +185,6 @@ class _OrderSchema(Lenient):
     affiliate_id = Text(data_key="affiliateId", **OPTIONAL)
     seller_ids = Texts(key="id", data_key="sellers", **OPTIONAL)
     item_seller_ids = Texts(key="seller", data_key="items", **OPTIONAL)
-    order_group = Text(data_key="orderGroup", **OPTIONAL)
-    sequence = Text(**OPTIONAL)
-    is_completed = Flag(data_key="isCompleted", **OPTIONAL)
-    in_error = Flag(data_key="workflowIsInError", **OPTIONAL)
-    value = Count(**OPTIONAL)
 
 
 class _FilterSchema(Lenient):
@@ -316,12 +306,8 @@ def load_order(text: str, expected_id: str) -> Order:
         sales_channel=data["sales_channel"],
         affiliate_id=data["affiliate_id"],
         seller_ids=data["seller_ids"] or data["item_seller_ids"] or (),
-        order_group=data["order_group"],
-        sequence=data["sequence"],
-        is_completed=data["is_completed"],
-        in_error=data["in_error"] is True,
-        value=data["value"],
         text=text,
+        asked=any(value and name.lower() == "cancellationrequests" for name, value in document.items()),
     )
 
 
