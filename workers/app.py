@@ -12,7 +12,7 @@ from typing import Any
 from celery import Celery, signals
 from kombu import Exchange, Queue
 
-from workers import broker, fairness, handover, policy, queues, redis_address, runtime, telemetry
+from workers import broker, fairness, handover, interpreter, policy, queues, redis_address, runtime, telemetry
 from workers import settings as settings_module
 from workers.heartbeat import Heartbeat
 from workers.settings import Settings
@@ -147,6 +147,7 @@ def _logging(**_: Any) -> None:
 @signals.worker_ready.connect
 def _ready(sender: Any, **_: Any) -> None:
     runtime.current().warm_up()
+    interpreter.settle()
     _live(sender.hostname, list(app.amqp.queues.consume_from), "worker")
 
 
