@@ -69,7 +69,8 @@ def drain(process: Runtime, link: Link, renew: Callable[[], object]) -> bool:
         total += got
         empty = 0 if got else empty + 1
         # the feed gives short lots now and then, though more is there: do not be put off by one
-        readers = readers * 2 if got * 3 >= readers * LARGEST_LOT else max(1, readers // 2)
+        more = readers * 2 if got * 3 >= readers * LARGEST_LOT else max(1, readers // 2)
+        readers = more if got else 1
         renew()
     return False
 

@@ -16,6 +16,7 @@ from workers.ledger import ACK, DOWNLOAD, IGNORED, START_HANDLING
 from workers.runtime import IO_THREADS, Link
 from workers.scope import is_handled_elsewhere
 from workers.vtex import states
+from workers.vtex.client import LARGEST_LOT
 from workers.vtex.schemas import Order
 
 log = telemetry.get(__name__)
@@ -128,28 +129,41 @@ def start_handling(work: Work) -> To:
 
 @app.task(name="orders.ack", base=Tick)
 def ack(link: Link) -> None:
-    """Commit the handles of finished orders, ten a call, several calls at once when many wait."""
+    """Commit the handles of finished orders, ten a call, several calls at once when many wait.
+
+    What is left makes one smaller lot, so that a busy store has hardly any calls that are not full.
+    """
     if "vtex" in link.ledger.paused():
         return
     if link.settings.shadow:
         while acks := link.ledger.take_acks():
             link.ledger.settle_acks(acks)  # nothing is committed: the events come back, and are known then
         return
-    lots = -(-link.ledger.waiting_acks() // 10)
-    for done in [link.io.submit(_commit_all, link) for _ in range(min(lots, IO_THREADS))]:
+    lots = link.ledger.waiting_acks() // LARGEST_LOT
+    for done in [link.io.submit(_commit_lots, link) for _ in range(min(lots, IO_THREADS))]:
         done.result()
+    _commit_lot(link)
 
 
-def _commit_all(link: Link) -> None:
-    while acks := link.ledger.take_acks():
-        try:
-            _commit(link, acks)
-        except errors.OrderLinkError as error:
-            link.trouble(error)
-            log.warning("commit_failed", why=str(error), account=link.account.name, handles=len(acks))
-            link.ledger.return_acks(acks, COMMIT_AGAIN_SECONDS)
-            return
-        link.ledger.settle_acks(acks)
+def _commit_lots(link: Link) -> None:
+    while _commit_lot(link, whole=True):
+        pass
+
+
+def _commit_lot(link: Link, *, whole: bool = False) -> bool:
+    """Whether there was one, and VTEX has it."""
+    acks = link.ledger.take_acks(LARGEST_LOT, whole=whole)
+    if not acks:
+        return False
+    try:
+        _commit(link, acks)
+    except errors.OrderLinkError as error:
+        link.trouble(error)
+        log.warning("commit_failed", why=str(error), account=link.account.name, handles=len(acks))
+        link.ledger.return_acks(acks, COMMIT_AGAIN_SECONDS)
+        return False
+    link.ledger.settle_acks(acks)
+    return True
 
 
 def _commit(link: Link, acks: list[tuple[str, str]]) -> None:

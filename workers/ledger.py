@@ -365,9 +365,12 @@ class Ledger:
 
     # --- commits ------------------------------------------------------------------------------------------
 
-    def take_acks(self, limit: int = 10) -> list[tuple[str, str]]:
-        """(order id, handle) that may be committed; they come back after the lease unless settled."""
-        members = self.move("take_acks", limit, self.lease)
+    def take_acks(self, limit: int = 10, *, whole: bool = False) -> list[tuple[str, str]]:
+        """(order id, handle) that may be committed; they come back after the lease unless settled.
+
+        ``whole``: none, if they are fewer than ``limit``.
+        """
+        members = self.move("take_acks", limit, self.lease, int(whole))
         return [cast("tuple[str, str]", tuple(member.split(" ", 1))) for member in members]
 
     def settle_acks(self, acks: Sequence[tuple[str, str]]) -> int:

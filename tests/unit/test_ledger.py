@@ -669,6 +669,12 @@ def test_taken_commits_stay_in_the_buffer_until_they_are_settled(ledger, clock):
     assert sorted(ledger.take_acks()) == waiting, "whoever took them has died"
 
 
+def test_a_lot_that_is_not_whole_waits_for_more(ledger):
+    waiting = three_waiting(ledger)
+    assert ledger.take_acks(4, whole=True) == []
+    assert sorted(ledger.take_acks(3, whole=True)) == waiting
+
+
 def test_exactly_the_settled_ones_are_removed(ledger):
     waiting = three_waiting(ledger)
     taken = ledger.take_acks(2)
