@@ -960,6 +960,10 @@ def test_what_ended_is_reopened_by_a_person_and_what_is_in_progress_is_not(ledge
     ledger.settle_acks(ledger.take_acks())
     assert ledger.reopen("o-1", "replay", "maria") == "finished"
     assert ledger.delivered_since(0) == ["o-1"]
+    key = ledger.key("o:o-1")
+    before = ledger.redis.hgetall(key)
+    assert ledger.reopen("o-1", "redeliver", "maria: backup", dry_run=True) == "open"
+    assert ledger.redis.hgetall(key) == before, "only asked"
     assert ledger.reopen("o-1", "redeliver", "maria: backup") == "open"
     claim = ledger.claim("o-1", "download", "t3")
     assert claim.redeliver

@@ -12,12 +12,14 @@ if how == 'redeliver' then
   if rec.state == 'dead' then return 'dead' end
   if rec.state == 'parked' then return 'busy' end
   if not rec.erp then return 'never' end
-  redis.call('HSET', key, 'redeliver', '1')
-  redis.call('HDEL', key, 'told')
 elseif rec.state == 'done' or rec.state == 'ignored' then
   return 'finished'
 end
 if ARGV[5] == '1' then return 'open' end
+if how == 'redeliver' then
+  redis.call('HSET', key, 'redeliver', '1')
+  redis.call('HDEL', key, 'told')
+end
 redis.call('PERSIST', key)
 redis.call('ZREM', DEAD, id)
 if rec.state ~= 'parked' then redis.call('HSET', key, 'step', 'download', 'born', seconds(now)) end
