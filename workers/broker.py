@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
+from contextlib import suppress
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +155,10 @@ def _read_all(channel: Any, **options: Any) -> Any:
         queue, item = fetched.popleft()
         message = _json.loads(item)
         channel.__dict__["_written"] = message["properties"]["delivery_tag"]
-        channel.connection._deliver(message, queue.decode())  # noqa: SLF001
+        try:
+            channel.connection._deliver(message, queue.decode())  # noqa: SLF001
+        finally:
+            del channel.__dict__["_written"]  # should it come again, it is to be written again
     return answer
 
 
@@ -173,12 +177,11 @@ def _cross_out(qos: Any) -> None:
 
 def _cross_out_first(qos: Any, *args: Any, **more: Any) -> None:
     """Before a channel closes, and gives back what is unacknowledged: what nobody got goes back, too."""
-    try:
+    with suppress(redis.RedisError):  # Redis is away: they come again when their visibility timeout is over
         _cross_out(qos)
         for _, item in qos.channel.__dict__.pop("_fetched", ()):
             qos.restore_by_tag(_json.loads(item)["properties"]["delivery_tag"])
-    finally:
-        _restore(qos, *args, **more)
+    _restore(qos, *args, **more)
 
 
 def _with_loop(transport: Any, connection: Any, loop: Any) -> None:

@@ -199,6 +199,33 @@ def test_redis_is_away_when_it_is_to_be_written(worker, send, server, monkeypatc
     assert unacknowledged(server) == set()
 
 
+def test_what_comes_again_is_written_again(worker, send, server):
+    """Given back by this worker itself, and fetched by it once more, under the same tag."""
+    send("by itself", "with it")
+    one = worker()
+    one.until(lambda: len(one.got) == 2)
+    one.got[1].requeue()
+    assert unacknowledged(server) == {one.got[0].delivery_tag}
+    one.until(lambda: len(one.got) == 3)
+    assert one.got[2].delivery_tag == one.got[1].delivery_tag
+    assert len(unacknowledged(server)) == 2
+
+
+def test_a_channel_closes_while_redis_is_away(worker, send, server, monkeypatch):
+    send("done")
+    one = worker()
+    one.until(lambda: one.got)
+    one.got[0].ack()
+    client = one.channel._create_client()
+
+    def fail(*_, **__):
+        raise redis.ConnectionError
+
+    monkeypatch.setattr(client, "execute_command", fail)
+    one.channel.qos.restore_unacked_once()
+    assert len(unacknowledged(server)) == 1, "it comes again when its visibility timeout is over"
+
+
 def test_a_worker_that_stops_leaves_everything_in_order(worker, send, server):
     """The done one is acknowledged, the others wait in the queue: also what was fetched and never delivered."""
     send(*range(5))
