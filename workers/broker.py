@@ -117,7 +117,8 @@ def _write(qos: Any, tag: str = "", message: str = "", more: Sequence[str] = (),
         try:
             return client.execute_command("EVALSHA", _sha, *command)  # type: ignore[no-any-return]
         except redis.exceptions.NoScriptError:  # a server that knows it not yet, or forgot it
-            return client.execute_command("EVAL", _WRITE, *command)  # type: ignore[no-any-return]
+            client.script_load(_WRITE)
+            return client.execute_command("EVALSHA", _sha, *command)  # type: ignore[no-any-return]
     except redis.RedisError:
         done.extend(lot)
         raise

@@ -25,9 +25,9 @@ _LEDGER = "vo:rights"
 _CHANNELS = ("/{db}.celeryev/worker.heartbeat", "/{db}.celery.pidbox")
 #: What is sent to which keys: a command with harmless arguments in good number, for none of it is run.
 _SENT: tuple[tuple[tuple[str, ...], str], ...] = (
-    (_QUEUES, "LPUSH {} x; BRPOP {} 1; LLEN {}"),
+    (_QUEUES, "LPUSH {} x; RPUSH {} x; BRPOP {} 1; RPOP {}; LLEN {}"),
     (tuple(f"_kombu.binding.{name}" for name in _BINDINGS), "SADD {} x; SREM {} x; SMEMBERS {}"),
-    (("unacked",), "HSET {} f x; HGET {} f; HDEL {} f; HLEN {}"),
+    (("unacked",), "HSET {} f x; HGET {} f; HDEL {} f; HLEN {}; EVALSHA x 1 {}"),
     (("unacked_index",), "ZADD {} 1 x; ZREM {} x; ZREVRANGEBYSCORE {} 1 0"),
     (("unacked_mutex",), "SET {} x; GET {}; DEL {}"),
     (_CHANNELS, "PUBLISH {} x"),
@@ -37,7 +37,7 @@ _SENT: tuple[tuple[tuple[str, ...], str], ...] = (
             "GET {}; SET {} x; DEL {}; MGET {}; EXISTS {}; EXPIRE {} 1; PEXPIRE {} 1; PERSIST {}; "
             "INCR {}; INCRBY {} 1; HGET {} f; HSET {} f x; HSETNX {} f x; HDEL {} f; HLEN {}; "
             "HMGET {} f; HVALS {}; HGETALL {}; HINCRBY {} f 1; HINCRBYFLOAT {} f 1; "
-            "SADD {} x; SREM {} x; SCARD {}; SMEMBERS {}; ZADD {} 1 x; ZREM {} x; ZCARD {}; ZSCORE {} x; "
+            "SADD {} x; SREM {} x; SPOP {} 1; SCARD {}; SMEMBERS {}; ZADD {} 1 x; ZREM {} x; ZCARD {}; ZSCORE {} x; "
             "ZRANGE {} 0 1; ZREVRANGE {} 0 1; ZRANGEBYSCORE {} 0 1; "
             "ZREMRANGEBYSCORE {} 0 1; ZPOPMIN {}; ZRANDMEMBER {}; XRANGE {} - +; "
             "LRANGE {} 0 1; LTRIM {} 0 1; EVALSHA x 1 {}"

@@ -103,7 +103,7 @@ class Seams:
         name = str(args[0]).upper()
         if name in READS:
             return ""
-        if name in ("EVALSHA", "EVAL"):  # the latter once, for a server that does not know the script yet
+        if name == "EVALSHA":
             return (
                 f"ledger {self._scripts[sha]}" if (sha := str(args[1])) in self._scripts else "redis script"
             )

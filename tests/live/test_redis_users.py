@@ -116,7 +116,7 @@ def test_each_missing_right_is_found_and_nothing_is_done_for_that(server):
         for less, lacks, again in (
             ("-llen", "LLEN upkeep", "+llen"),
             (NO_ORDERS, "LPUSH orders", "~*"),
-            ("-evalsha", "EVALSHA vo:rights", "+evalsha"),
+            ("-evalsha", "EVALSHA unacked", "+evalsha"),
             ("-info", "INFO", "+info"),
             ("resetchannels", "PUBLISH /0.celeryev/worker.heartbeat", "&*"),
             ("-psubscribe", "PSUBSCRIBE /0.celeryev/worker.heartbeat*", "+psubscribe"),
@@ -132,7 +132,7 @@ def test_without_a_right_nothing_starts_and_check_says_the_same(server, tmp_path
     server.give("worker", NO_ORDERS)
     system = System(tmp_path / "system")
     system.settings |= {"REDIS_URL": server.url("worker"), "VTEX_BASE_URL": "http://127.0.0.1:9"}
-    lacks = "user worker of REDIS_URL may not: LPUSH orders, BRPOP orders, LLEN orders"
+    lacks = "user worker of REDIS_URL may not: LPUSH orders, RPUSH orders, BRPOP orders and 2 more"
     for command in ("worker", "beat", "up"):
         done = system.run(command)
         assert (done.returncode, done.stdout) == (1, ""), done.stderr
