@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 from tasks.base import Tick
@@ -23,6 +23,8 @@ EMPTY_READS = 3
 #: One tick reads no longer than this, so that a worker that must stop can; another one goes on at once. Seconds.
 DRAIN_SECONDS = 20.0
 LEASE_SECONDS = 30.0
+#: Seconds between two looks at how many more orders may be opened; also whenever none may.
+LOOK_SECONDS = 0.5
 #: Orders that may be open before anything is known about how quickly they end.
 FIRST_CAPACITY = 500
 #: VTEX's documented default visibility timeout, in seconds, for when the configuration cannot be read.
@@ -50,29 +52,48 @@ def poll(link: Link) -> None:
 
 
 def drain(process: Runtime, link: Link, renew: Callable[[], object]) -> bool:
-    """Read lots until a few reads in a row are empty; more readers at once as long as a lot comes.
+    """Read lots until a few reads in a row are empty; more readers at once as long as lots come.
 
-    Returns whether only the time was over, so that there is more to read.
+    A reader that has ended is followed by the next one at once: none waits for the others. Returns whether there is
+    more to read, as far as is known.
     """
     deadline = time.monotonic() + DRAIN_SECONDS
-    readers, empty, total = 1, 0, 0
-    while empty < EMPTY_READS and not process.stopping.is_set():
-        if time.monotonic() >= deadline:
-            return True
-        room = _room(link)
-        if room <= 0:
-            log.info("feed_waits", why="enough orders are open", read=total)
-            break
-        readers = min(readers, IO_THREADS, -(-room // LARGEST_LOT))
-        reads = [link.io.submit(read_lot, link) for _ in range(readers)]
-        got = _sum_up(reads)
-        total += got
-        empty = 0 if got else empty + 1
-        # the feed gives short lots now and then, though more is there: do not be put off by one
-        more = readers * 2 if got * 3 >= readers * LARGEST_LOT else max(1, readers // 2)
-        readers = more if got else 1
-        renew()
-    return False
+    readers, empty, total, room, looked = 1, 0, 0, 0, 0.0
+    reads: set[Future[int]] = set()
+    more = False
+    try:
+        while empty < EMPTY_READS and not process.stopping.is_set():
+            now = time.monotonic()
+            more = now >= deadline
+            if more:
+                break
+            if room <= 0 or now - looked > LOOK_SECONDS:
+                renew()
+                room, looked = _room(link) - LARGEST_LOT * len(reads), now
+            if room <= 0 and not reads:
+                log.info("feed_waits", why="enough orders are open", read=total)
+                break
+            while room > 0 and len(reads) < readers:
+                reads.add(link.io.submit(read_lot, link))
+                room -= LARGEST_LOT
+            done, reads = wait(reads, return_when=FIRST_COMPLETED)
+            for got in map(_outcome, done):
+                total += got
+                empty = 0 if got else empty + 1
+                readers = _readers(readers, got)
+    finally:
+        left = [_outcome(read) for read in reads]
+    return more or (empty >= EMPTY_READS and any(left))
+
+
+def _readers(now: int, got: int) -> int:
+    """How many read at once after a read that brought so much.
+
+    The feed gives short lots now and then, though more is there: one of them does not put off all readers.
+    """
+    if not got:
+        return 1
+    return min(now * 2, IO_THREADS) if got * 3 >= LARGEST_LOT else max(1, now // 2)
 
 
 def read_lot(link: Link) -> int:
@@ -83,20 +104,13 @@ def read_lot(link: Link) -> int:
     return len(events) + len(unusable)
 
 
-def _sum_up(reads: list[Future[int]]) -> int:
-    """Wait for all reads; a passing failure counts as an empty one, any other failure ends the drain."""
-    serious: errors.OrderLinkError | None = None
-    got = 0
-    for read in reads:
-        try:
-            got += read.result()
-        except (errors.Unavailable, errors.OutcomeUnknown) as error:
-            log.warning("feed_read_failed", why=str(error))
-        except errors.OrderLinkError as error:
-            serious = error
-    if serious:
-        raise serious
-    return got
+def _outcome(read: Future[int]) -> int:
+    """What a read brought; a passing failure counts as an empty read, any other one ends the drain."""
+    try:
+        return read.result()
+    except (errors.Unavailable, errors.OutcomeUnknown) as error:
+        log.warning("feed_read_failed", why=str(error))
+        return 0
 
 
 def fan_out(link: Link, events: list[Event]) -> None:

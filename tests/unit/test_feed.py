@@ -1,0 +1,112 @@
+"""How many readers the feed has at once, and when they stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+
+from tasks import feed
+from workers import errors
+
+LOT = feed.LARGEST_LOT
+
+
+@pytest.fixture
+def drain(monkeypatch):
+    """Drain a feed whose reads bring what ``read(number of the read)`` says; how many reads that were."""
+
+    def run(read: Callable[[int], int], room: int = 100_000) -> tuple[bool, int]:
+        count, lock = 0, threading.Lock()
+
+        def read_lot(_link) -> int:
+            nonlocal count
+            with lock:
+                count += 1
+                number = count
+            return read(number)
+
+        monkeypatch.setattr(feed, "read_lot", read_lot)
+        monkeypatch.setattr(feed, "_room", lambda _link: room - count * LOT)
+        process = SimpleNamespace(stopping=threading.Event())
+        with ThreadPoolExecutor(feed.IO_THREADS) as io:
+            more = feed.drain(process, SimpleNamespace(io=io), lambda: None)
+        return more, count
+
+    return run
+
+
+def test_a_slow_read_holds_up_no_other(drain):
+    """The third one ends only when forty others have."""
+    others = threading.Event()
+
+    def read(number: int) -> int:
+        if number == 3:
+            assert others.wait(30)
+        if number == 43:
+            others.set()
+        return LOT if number < 50 else 0
+
+    more, reads = drain(read)
+    assert not more
+    assert 50 <= reads < 50 + feed.EMPTY_READS + feed.IO_THREADS
+
+
+def test_a_feed_that_is_empty_is_asked_by_one_reader(drain):
+    assert drain(lambda _: 0) == (False, feed.EMPTY_READS)
+
+
+def test_short_lots_go_on(drain):
+    """The feed gives few, or nothing, now and then, though more is there."""
+    gives = {1: 1, 2: 0, 3: 2, 4: 0, 5: 0, 6: 10}
+    _, reads = drain(lambda number: gives.get(number, 0))
+    assert reads >= 9
+
+
+def test_no_more_is_read_than_there_is_room_for(drain):
+    more, reads = drain(lambda _: LOT, room=5 * LOT - 3)
+    assert (more, reads) == (False, 5)
+
+
+def test_a_lot_that_came_last_is_not_the_end(drain, monkeypatch):
+    """Three reads found nothing while a fourth one was still at a lot: there may be more."""
+    enough, nothing, readers = threading.Event(), [], feed._readers
+
+    def counted(now: int, got: int) -> int:
+        nothing.extend([got] if not got else [])
+        if len(nothing) == feed.EMPTY_READS:
+            enough.set()
+        return readers(now, got)
+
+    monkeypatch.setattr(feed, "_readers", counted)
+
+    def read(number: int) -> int:
+        if number == 3:
+            assert enough.wait(30)
+        return LOT if number <= 3 else 0
+
+    more, _ = drain(read)
+    assert more
+
+
+def test_what_passes_counts_as_nothing_and_what_does_not_ends_it(drain):
+    def passing(number: int) -> int:
+        if number == 1:
+            raise errors.Unavailable("busy")
+        return 0
+
+    assert drain(passing) == (False, feed.EMPTY_READS)
+
+    def refused(_number: int) -> int:
+        raise errors.AccessDenied("no")
+
+    with pytest.raises(errors.AccessDenied):
+        drain(refused)
+
+
+def test_when_its_time_is_over_there_is_more(drain, monkeypatch):
+    monkeypatch.setattr(feed, "DRAIN_SECONDS", -1.0)
+    assert drain(lambda _: LOT) == (True, 0)
