@@ -25,6 +25,8 @@ DRAIN_SECONDS = 20.0
 LEASE_SECONDS = 30.0
 #: Seconds between two looks at how many more orders may be opened; also whenever none may.
 LOOK_SECONDS = 0.5
+#: So often, and so many seconds apart, it is looked for room before the drain ends for want of it.
+ROOM_LOOKS, ROOM_SECONDS = 10, 0.2
 #: Orders that may be open before anything is known about how quickly they end.
 FIRST_CAPACITY = 500
 #: VTEX's documented default visibility timeout, in seconds, for when the configuration cannot be read.
@@ -58,7 +60,7 @@ def drain(process: Runtime, link: Link, renew: Callable[[], object]) -> bool:
     more to read, as far as is known.
     """
     deadline = time.monotonic() + DRAIN_SECONDS
-    readers, empty, total, room, looked = 1, 0, 0, 0, 0.0
+    readers, empty, full, total, room, looked = 1, 0, 0, 0, 0, 0.0
     reads: set[Future[int]] = set()
     more = False
     try:
@@ -71,8 +73,13 @@ def drain(process: Runtime, link: Link, renew: Callable[[], object]) -> bool:
                 renew()
                 room, looked = _room(link) - LARGEST_LOT * len(reads), now
             if room <= 0 and not reads:
-                log.info("feed_waits", why="enough orders are open", read=total)
-                break
+                if full >= ROOM_LOOKS:
+                    log.info("feed_waits", why="enough orders are open", read=total)
+                    break
+                full += 1
+                process.stopping.wait(ROOM_SECONDS)  # some of them end meanwhile
+                continue
+            full = 0
             while room > 0 and len(reads) < readers:
                 reads.add(link.io.submit(read_lot, link))
                 room -= LARGEST_LOT

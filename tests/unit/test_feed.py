@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -19,7 +19,9 @@ LOT = feed.LARGEST_LOT
 def drain(monkeypatch):
     """Drain a feed whose reads bring what ``read(number of the read)`` says; how many reads that were."""
 
-    def run(read: Callable[[int], int], room: int = 100_000) -> tuple[bool, int]:
+    def run(
+        read: Callable[[int], int], room: int = 100_000, rooms: Iterator[int] | None = None
+    ) -> tuple[bool, int]:
         count, lock = 0, threading.Lock()
 
         def read_lot(_link) -> int:
@@ -30,7 +32,7 @@ def drain(monkeypatch):
             return read(number)
 
         monkeypatch.setattr(feed, "read_lot", read_lot)
-        monkeypatch.setattr(feed, "_room", lambda _link: room - count * LOT)
+        monkeypatch.setattr(feed, "_room", lambda _link: next(rooms) if rooms else room - count * LOT)
         process = SimpleNamespace(stopping=threading.Event())
         with ThreadPoolExecutor(feed.IO_THREADS) as io:
             more = feed.drain(process, SimpleNamespace(io=io), lambda: None)
@@ -66,9 +68,18 @@ def test_short_lots_go_on(drain):
     assert reads >= 9
 
 
-def test_no_more_is_read_than_there_is_room_for(drain):
+def test_no_more_is_read_than_there_is_room_for(drain, monkeypatch):
+    monkeypatch.setattr(feed, "ROOM_SECONDS", 0)
     more, reads = drain(lambda _: LOT, room=5 * LOT - 3)
     assert (more, reads) == (False, 5)
+
+
+def test_it_goes_on_when_there_is_room_again(drain, monkeypatch):
+    """As soon as orders have ended, not at the next tick."""
+    monkeypatch.setattr(feed, "ROOM_SECONDS", 0)
+    rooms = iter([2 * LOT, 0, 0, 0, LOT, *[0] * 100])
+    _, reads = drain(lambda _: LOT, rooms=rooms)
+    assert reads == 3
 
 
 def test_a_lot_that_came_last_is_not_the_end(drain, monkeypatch):
