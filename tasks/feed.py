@@ -89,8 +89,9 @@ def drain(process: Runtime, link: Link, renew: Callable[[], object]) -> bool:
                 empty = 0 if got else empty + 1
                 readers = _readers(readers, got)
     finally:
-        left = [_outcome(read) for read in reads]
-    return more or (empty >= EMPTY_READS and any(left))
+        wait(reads)  # none outlives the lease, also if another one ended the drain
+    left = sum(map(_outcome, reads))
+    return more or (empty >= EMPTY_READS and left > 0)
 
 
 def _readers(now: int, got: int) -> int:

@@ -177,10 +177,8 @@ def _let_go(reason: BaseException, **_: Any) -> None:
 
     Until Python looked for such circles, a few hundred commands that wait would be a hundred megabytes.
     """
-    error: BaseException | None = reason
-    while error is not None:
+    for error in telemetry.causes_of(reason):
         error.__traceback__ = None
-        error = error.__cause__ or error.__context__
 
 
 @signals.worker_shutting_down.connect

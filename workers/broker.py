@@ -17,7 +17,6 @@ does seldom (it gives back the messages of a worker that died) is left alone.
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from contextlib import suppress
 from time import time
@@ -29,6 +28,7 @@ from kombu.transport import virtual
 from kombu.transport.redis import Channel, QoS, Transport
 from kombu.utils import json
 from packaging.version import Version
+from redis.commands.core import Script
 
 from workers.net.kept import Kept
 
@@ -81,9 +81,9 @@ for i = 3, #KEYS do
 end
 return found
 """
-_sha = hashlib.sha1(_WRITE.encode(), usedforsecurity=False).hexdigest()
 
-# what kombu does not say the types of
+# what redis-py and kombu do not say the types of
+_script: Any = Script(None, _WRITE.encode())  # type: ignore[arg-type]  # each call names its client
 _json: Any = json
 _plain: Any = virtual.QoS
 _create_client: Any = Channel._create_client  # noqa: SLF001 - what is patched
@@ -112,13 +112,8 @@ def _write(qos: Any, tag: str = "", message: str = "", more: Sequence[str] = (),
     lot = [done.popleft() for _ in range(min(len(done), _LOT))]
     client = qos.channel._create_client()  # noqa: SLF001
     keys = (qos.unacked_index_key, qos.unacked_key, *more)
-    command = (len(keys), *keys, time(), tag, message, room, *lot)
     try:
-        try:
-            return client.execute_command("EVALSHA", _sha, *command)  # type: ignore[no-any-return]
-        except redis.exceptions.NoScriptError:  # a server that knows it not yet, or forgot it
-            client.script_load(_WRITE)
-            return client.execute_command("EVALSHA", _sha, *command)  # type: ignore[no-any-return]
+        return _script(keys=keys, args=(time(), tag, message, room, *lot), client=client)  # type: ignore[no-any-return]
     except redis.RedisError:
         done.extend(lot)
         raise

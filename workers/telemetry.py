@@ -62,7 +62,7 @@ class OneLine(logging.Filter):
         theirs = record.name.startswith(("celery.", "kombu."))
         if not theirs or not record.exc_info or logging.getLogger().level <= logging.DEBUG:
             return True
-        causes = list(_causes(record.exc_info[1]))
+        causes = list(causes_of(record.exc_info[1]))
         if any(isinstance(cause, redis.exceptions.OutOfMemoryError) for cause in causes):
             record.msg, record.args = _FULL, ()
             what: object = _FULL
@@ -87,7 +87,7 @@ class OneLine(logging.Filter):
         return True
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
     """The error, what it was raised from, and so on; kombu and beat wrap what Redis said."""
     while error is not None:
         yield error

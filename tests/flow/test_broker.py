@@ -92,6 +92,15 @@ def unacknowledged(server) -> set:
     return {json.loads(kept[tag])[0]["properties"]["delivery_tag"] for tag in kept}
 
 
+def away(worker, patch) -> None:
+    """From now on Redis does not answer what the worker asks."""
+
+    def fail(*_, **__):
+        raise redis.ConnectionError
+
+    patch.setattr(worker.channel._create_client(), "execute_command", fail)
+
+
 def commands(server, name) -> int:
     return server.info("commandstats").get(f"cmdstat_{name}", {}).get("calls", 0)
 
@@ -185,13 +194,8 @@ def test_redis_is_away_when_it_is_to_be_written(worker, send, server, monkeypatc
     one = worker()
     one.until(lambda: one.got)
     one.got[0].ack()
-    client = one.channel._create_client()
-    with monkeypatch.context() as away:
-
-        def fail(*_, **__):
-            raise redis.ConnectionError
-
-        away.setattr(client, "execute_command", fail)
+    with monkeypatch.context() as patch:
+        away(one, patch)
         with pytest.raises(redis.ConnectionError):
             broker._cross_out(one.channel.qos)
     assert len(unacknowledged(server)) == 1
@@ -216,12 +220,7 @@ def test_a_channel_closes_while_redis_is_away(worker, send, server, monkeypatch)
     one = worker()
     one.until(lambda: one.got)
     one.got[0].ack()
-    client = one.channel._create_client()
-
-    def fail(*_, **__):
-        raise redis.ConnectionError
-
-    monkeypatch.setattr(client, "execute_command", fail)
+    away(one, monkeypatch)
     one.channel.qos.restore_unacked_once()
     assert len(unacknowledged(server)) == 1, "it comes again when its visibility timeout is over"
 

@@ -347,8 +347,3 @@ _COUNT, _FLAG = Count(**OPTIONAL), Flag(**OPTIONAL)
 _TOTALS, _LINES, _REQUESTS = Parts(_TotalSchema()), Parts(_LineSchema()), Parts(_RequestSchema())
 _PACKAGES, _CANCELLATION = Part(_PackagesSchema()), Part(_CancellationSchema())
 _CHANGES = Part(_ChangesSchema())
-
-
-def load_details(document: Mapping[str, Any]) -> OrderDetails:
-    """The details in an order document."""
-    return OrderDetails(document)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate
 
 from workers.errors import Invalid, Unavailable
-from workers.vtex.details import OrderDetails, load_details
+from workers.vtex.details import OrderDetails
 from workers.vtex.lenient import (
     ABSENT_DATE,
     OPTIONAL,
@@ -90,7 +90,7 @@ class Order:
             document = None
         if not isinstance(document, dict):
             raise Unavailable(f"order {self.order_id}: its document cannot be read")
-        return load_details(document)
+        return OrderDetails(document)
 
     def requested_at(self) -> str:
         """When a cancellation was last asked for; "" if it never was, or if VTEX does not say when."""
