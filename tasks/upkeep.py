@@ -16,7 +16,6 @@ from workers.app import app
 from workers.dispatch import enqueue
 from workers.erp.sink import Delivery, Forgetful
 from workers.feed_watch import GAP, LISTED, shared
-from workers.ledger import DOWNLOAD
 from workers.outcome import report
 from workers.queues import COMMANDS, HANDLING, ORDERS
 from workers.reconcile import LOOK_BACK, close_gap, close_other_gaps
@@ -171,8 +170,7 @@ def _tell(link: Link, id_: str, end: Delivery, ended: float | None) -> Literal["
 def _sweep(link: Link, renew: Callable[[], object]) -> None:
     total = bereaved.take_over(link)
     backlog = _queues_hold_all(link)
-    paused = DOWNLOAD if "erp" in link.ledger.paused() else ""
-    while found := link.ledger.due(backlog=backlog, paused=paused):
+    while found := link.ledger.due(backlog=backlog):
         for order_id, step in found:
             enqueue(link.account.name, order_id, step)
         total += len(found)

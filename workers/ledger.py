@@ -267,13 +267,13 @@ class Ledger:
             )
         )
 
-    def due(self, limit: int = 500, *, backlog: bool = False, paused: str = "") -> list[tuple[str, str]]:
-        """(order id, step) of what must be enqueued again.
+    def due(self, limit: int = 500, *, backlog: bool = False) -> list[tuple[str, str]]:
+        """(order id, step) of what must be enqueued again; nothing that is paused.
 
-        ``backlog``: the queues still hold all that is open. ``paused``: a step that nobody may work at now.
+        ``backlog``: the queues still hold all that is open.
         """
         while True:
-            looked, *found = self.move("due", limit, self.patience, int(backlog), paused)
+            looked, *found = self.move("due", limit, self.patience, int(backlog))
             if found or looked < limit:  # a lot that needs nothing does not hide what comes after it
                 return list(zip(found[::2], found[1::2], strict=True))
 

@@ -160,11 +160,17 @@ class Flow:
         """Wait until the worker does nothing and has nothing to do."""
         from celery.worker import state
 
-        self.until(
-            lambda: not state.active_requests and not any(self.redis.llen(queue) for queue in self._queues()),
-            "an idle worker",
-            ticks=(),
-        )
+        def busy():
+            at = [
+                f"{request.name} {request.args} {request.kwargs}" for request in tuple(state.active_requests)
+            ]
+            return at + [f"{queue}: {n}" for queue in self._queues() if (n := self.redis.llen(queue))]
+
+        deadline = time.monotonic() + DEADLINE
+        while at := busy():
+            if time.monotonic() > deadline:
+                pytest.fail(f"waited {DEADLINE:.0f} s in vain for an idle worker: {at}\n{self._state()}")
+            time.sleep(0.02)
 
     # What the three sides say
 

@@ -7,6 +7,9 @@ import sqlite3
 
 import pytest
 
+from tasks import upkeep
+from workers.ledger import Refusal
+
 
 def config_reads(store) -> int:
     return len(store.calls("/feed/config", "GET"))
@@ -41,6 +44,31 @@ def test_refused_credentials_pause_the_account_and_nobody_hammers(flow, status):
     assert len(store.rows()) == 30
     assert audit["start_handling_effects"] == 30
     assert audit["start_handling_more_than_once"] == audit["early_commits"] == 0
+
+
+@pytest.mark.promise("P6")
+@pytest.mark.parametrize(("scope", "what"), [("vtex", "orders"), ("erp", "orders"), ("vtex", "commands")])
+def test_a_sweep_in_which_a_pause_begins_comes_to_an_end(flow, monkeypatch, scope, what):
+    store, sent = flow(), []
+    store.ledger.patience = 0.0  # all that comes in now is due
+    if what == "orders":
+        store.vtex.create(count=3)
+        store.ledger.observe(store.link.vtex.take_feed()[0])
+    else:
+        store.link.commands.accept([(f"c{n}", "invoice", f"o{n}", {}, "same") for n in range(3)])
+    store.ledger.patience = 60.0
+
+    def worked_at(account, name, step, *order):
+        sent.append(name)
+        assert len(sent) < 50, "it finds the same ones again and again"
+        store.ledger.pause(scope, "it began just now")
+        claim = store.link.commands.claim(name, "t") if order else store.ledger.claim(name, step, "t")
+        assert claim == Refusal("paused")
+
+    monkeypatch.setattr(upkeep, "enqueue", worked_at)
+    monkeypatch.setattr(upkeep.intake, "enqueue", worked_at)
+    upkeep._sweep(store.link, lambda: None)
+    assert len(sent) == 3
 
 
 def test_credentials_refused_from_the_start(flow):

@@ -321,6 +321,7 @@ def test_in_a_pause_a_request_is_recorded_and_waits_for_the_sweeper(book, ledger
     assert (accepted.verdict, claim) == ("new", Refusal("paused"))
     assert book.claim("c1", "t2") == Refusal("paused")
     assert book.claim("nobody", "t2") == Refusal("paused")
+    assert book.due() == [], "its message would be dropped again"
     ledger.resume("vtex")
     assert book.due() == [("c1", "invoice", "1-01")]
     assert book.record("nobody") is None

@@ -1,6 +1,8 @@
 -- Which commands should be looked at by now. ARGV: how many at most, patience, do messages wait in the queue (1/0)
+-- In a pause none is: its message would be dropped, and it would be due again at once.
 -- Returns {how many were looked at, id, kind, order id, id, kind, order id ...}: each must be enqueued again.
 local limit, patience, waiting = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
+if redis.call('EXISTS', P .. 'paused:vtex') == 1 then return {0} end
 local ids = redis.call('ZRANGEBYSCORE', CDUE, '-inf', seconds(now), 'LIMIT', 0, limit)
 local found = {#ids}
 local taken = tonumber(redis.call('GET', CTAKEN) or 0)

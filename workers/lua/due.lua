@@ -1,7 +1,9 @@
--- What should be looked at by now. ARGV: how many at most, patience, do the queues still hold it all (1/0),
---       a step that is paused ('' = none)
+-- What should be looked at by now. ARGV: how many at most, patience, do the queues still hold it all (1/0)
+-- In a pause nothing is: its message would be dropped, and it would be due again at once.
 -- Returns {how many were looked at, order id, step, order id, step ...}: each must be enqueued again.
-local limit, patience, backlog, paused = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4]
+local limit, patience, backlog = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
+if redis.call('EXISTS', P .. 'paused:vtex') == 1 then return {0} end
+local paused = redis.call('EXISTS', P .. 'paused:erp') == 1 and 'download'
 local ids = redis.call('ZRANGEBYSCORE', DUE, '-inf', seconds(now), 'LIMIT', 0, limit)
 local found = {#ids}
 for _, id in ipairs(ids) do
