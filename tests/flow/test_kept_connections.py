@@ -61,8 +61,10 @@ def test_a_call_that_was_broken_off_leaves_its_answer_to_nobody(kept, monkeypatc
 
 def test_a_forked_process_has_connections_of_its_own(kept, monkeypatch):
     before = ids(kept)
+    parents = list(kept._ready)
     child = os.getpid() + 1
     monkeypatch.setattr(os, "getpid", lambda: child)
     assert kept.get("a") == "1"
     monkeypatch.undo()
     assert before < ids(kept)
+    assert [connection.can_read() for connection in parents] == [False], "open, and with no answer to anybody's call"
