@@ -67,4 +67,6 @@ def test_a_forked_process_has_connections_of_its_own(kept, monkeypatch):
     assert kept.get("a") == "1"
     monkeypatch.undo()
     assert before < ids(kept)
-    assert [connection.can_read() for connection in parents] == [False], "open, and with no answer to anybody's call"
+    assert [connection.can_read() for connection in parents] == [False], (
+        "open, and with no answer to anybody's call"
+    )
