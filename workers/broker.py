@@ -6,6 +6,7 @@ third of a busy worker's time. Here
 
 - a channel keeps one client as long as it keeps its pool;
 - what is unacknowledged is written by one script, which does the same as the transaction;
+- how many heard an event is kept;
 - the same script fetches more messages at once, for the slots that are free just then, and writes them down;
 - a worker's acknowledgements are crossed out by the script that writes the next message down, or by the worker's loop
   soon after. Of a worker that dies before that the messages come again, as always when it dies before an
@@ -91,6 +92,7 @@ _append: Any = QoS.append
 _ack: Any = QoS.ack
 _restore: Any = QoS.restore_unacked_once
 _brpop_read: Any = Channel._brpop_read  # noqa: SLF001
+_put_fanout: Any = Channel._put_fanout  # noqa: SLF001
 _register: Any = Transport.register_with_event_loop
 
 
@@ -158,6 +160,23 @@ def _read_all(channel: Any, **options: Any) -> Any:
     return answer
 
 
+def _put_counted(channel: Any, exchange: str, message: Any, routing_key: str, **more: Any) -> None:
+    """Publish an event; Redis answers how many heard it."""
+    if more.get("_publish_batch") is not None:
+        _put_fanout(channel, exchange, message, routing_key, **more)
+        return
+    text, heard = _json.dumps(message), 0
+    with channel.conn_or_acquire() as client:
+        for topic in channel._get_publish_topics(exchange, routing_key):  # noqa: SLF001
+            heard += client.publish(topic, text)
+    channel.__dict__["_heard"] = heard
+
+
+def heard(channel: Any) -> bool:
+    """Whether anybody heard what was last published on a channel; True where nobody knows."""
+    return bool(channel.__dict__.get("_heard", True))
+
+
 def _ack_soon(qos: Any, tag: str) -> None:
     if not getattr(qos.channel.connection.cycle, "crosses_out", False):
         _ack(qos, tag)
@@ -202,6 +221,7 @@ def patch() -> None:
     for of, name, ours in (
         (Channel, "_create_client", _one_client),
         (Channel, "_brpop_read", _read_all),
+        (Channel, "_put_fanout", _put_counted),
         (QoS, "append", _append_by_script),
         (QoS, "ack", _ack_soon),
         (QoS, "restore_unacked_once", _cross_out_first),

@@ -34,6 +34,7 @@ class Handover:
     def __init__(self, app: Celery, consumer: Any) -> None:
         self._app = app
         self._consumer = consumer
+        self._queues: dict[tuple[str, str], str] = {}
 
     def takes(self, chain: list[dict[str, Any]]) -> bool:
         """Whether the next step of a chain may run here: this worker reads its queue, and is not being emptied."""
@@ -71,7 +72,11 @@ class Handover:
         return True
 
     def _queue(self, step: dict[str, Any]) -> str:
-        return str(self._app.amqp.router.route({}, step["task"], (), step["kwargs"])["queue"].name)
+        kind = (step["task"], step["kwargs"]["account"])
+        if kind not in self._queues:  # by nothing else is it routed, and to be asked twice an order would cost
+            route = self._app.amqp.router.route({}, step["task"], (), step["kwargs"])
+            self._queues[kind] = str(route["queue"].name)
+        return self._queues[kind]
 
     def _request(
         self, task: Task, following: dict[str, Any], rest: list[dict[str, Any]], before: Context

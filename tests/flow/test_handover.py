@@ -7,9 +7,10 @@ import time
 
 import pytest
 from celery import signals
+from celery.events.dispatcher import EventDispatcher
 from celery.worker import state
 
-from workers import handover, runtime
+from workers import broker, handover, runtime
 
 
 @pytest.fixture
@@ -38,10 +39,10 @@ def begun():
 
 
 @pytest.fixture
-def events(monkeypatch):
-    """(type, task id) of each event of the worker, from now on."""
-    from celery.events.dispatcher import EventDispatcher
-
+def events(_worker, monkeypatch):
+    """(type, task id) of each event of the worker, from now on; it believes that somebody listens."""
+    monkeypatch.setattr(broker, "heard", lambda channel: True)
+    handover.current()._consumer.event_dispatcher._heard = True
     sent = []
     send = EventDispatcher.send
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
@@ -12,6 +13,7 @@ class Producer:
     def __init__(self):
         self.sent = []
         self.during = lambda: None
+        self.channel = SimpleNamespace()
 
     def publish(self, body, **_):
         self.sent.append([one["type"] for one in body] if isinstance(body, list) else body["type"])
@@ -77,3 +79,25 @@ def test_celery_still_needs_this(dispatcher, now):
     dispatcher.producer.during = lambda: dispatcher._group_buffer["task"].append({"type": "task-late"})
     EventDispatcher.flush(dispatcher)
     assert dispatcher._group_buffer["task"] == []
+
+
+def test_while_nobody_listens_no_task_s_events_are_made_and_each_heartbeat_asks(dispatcher, now):
+    sent = dispatcher.producer.sent
+    dispatcher.send("task-received")
+    assert sent == [["task-received"]]
+    dispatcher.producer.channel._heard = 0
+    dispatcher.send("worker-heartbeat")
+    dispatcher.send("task-started")
+    now[0] += events.TOGETHER
+    dispatcher.send("task-succeeded")  # that nobody listens comes out here
+    dispatcher.send("task-received")
+    now[0] += events.TOGETHER
+    dispatcher.send("task-started")
+    assert sent[1:] == ["worker-heartbeat", ["task-started", "task-succeeded"]]
+    dispatcher.send("worker-heartbeat")
+    assert sent[3:] == ["worker-heartbeat", []]
+    dispatcher.producer.channel._heard = 1
+    dispatcher.send("worker-heartbeat")
+    now[0] += events.TOGETHER
+    dispatcher.send("task-received")
+    assert sent[5:] == ["worker-heartbeat", [], ["task-received"]]
