@@ -73,7 +73,9 @@ class Handover:
 
     def _queue(self, step: dict[str, Any]) -> str:
         kind = (step["task"], str(step["kwargs"].get("account")))
-        if kind not in self._queues:  # by nothing else is it routed, and to be asked twice an order would cost
+        if (
+            kind not in self._queues
+        ):  # by nothing else is it routed, and to be asked twice an order would cost
             route = self._app.amqp.router.route({}, step["task"], (), step["kwargs"])
             self._queues[kind] = str(route["queue"].name)
         return self._queues[kind]

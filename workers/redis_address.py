@@ -95,6 +95,7 @@ def connect(settings: Settings, **more: Any) -> redis.Redis:
         "password": address.password,
         "decode_responses": True,
         "health_check_interval": 25,
+        "socket_read_size": 8192,  # redis-py's own 32 KiB are kept by each of a worker's many connections
         **_TIMEOUTS,
         **({"ssl": True, **_tls(settings)} if address.tls else {}),
         **more,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import sys
+from pathlib import Path
+
+import pytest
 
 from workers import interpreter
 
@@ -20,3 +23,10 @@ def test_what_is_there_is_not_searched_again():
         gc.unfreeze()
         gc.set_threshold(*thresholds)
         sys.setswitchinterval(switch)
+
+
+@pytest.mark.parametrize("file", ["Procfile", "deploy/Dockerfile"])
+def test_what_a_worker_must_be_started_with_is_said_in(file):
+    text = (Path(__file__).parents[2] / file).read_text()
+    for name, value in interpreter.ENVIRONMENT.items():
+        assert f"{name}={value} " in text

@@ -43,7 +43,7 @@ def up() -> None:
 
     Runs until SIGTERM or Ctrl-C; then it takes nothing new, ends what it has begun, and exits 0.
     """
-    from workers import deaths, embedded, telemetry
+    from workers import deaths, embedded, interpreter, telemetry
     from workers.redis_address import connect
     from workers.supervisor import Supervisor
 
@@ -75,10 +75,11 @@ def up() -> None:
         with _metrics(loaded):
             pass  # a port that is taken is said now, and not by a beat that dies again and again
         quiet = {name: value for name, value in os.environ.items() if name != "METRICS_PORT_FILE"}
+        quiet = interpreter.ENVIRONMENT | quiet | {"METRICS_PORT": "0"}
         for n in range(1, loaded.worker_processes + 1):
             names[f"worker {n}"] = f"worker{n}-{os.getpid()}"
             worker_argv = [*me, "worker", "--name", names[f"worker {n}"]]
-            supervisor.add(f"worker {n}", worker_argv, env=quiet | {"METRICS_PORT": "0"})
+            supervisor.add(f"worker {n}", worker_argv, env=quiet)
         supervisor.add("beat", [*me, "beat"], stage=0)  # it answers for all of them
         if loaded.front_door:
             supervisor.add("web", [*me, "web"], stage=0)
