@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 
@@ -24,10 +25,11 @@ def step(account, order_id):
 
 
 @pytest.fixture(params=[["teststore"], ["teststore", "other"]], ids=["one store", "several"])
-def queue(valkey, fresh_redis, monkeypatch, request):
-    """What waits in the queue of downloads, the first first; of an application that no other test uses."""
+def queue(valkey, monkeypatch, request):
+    """What waits in the queue of downloads, the first first; of an application and a database of these tests' own."""
+    url = valkey.removesuffix("/0") + "/1"
     stores = {name: ACCOUNTS[name] for name in request.param}
-    settings = Settings(accounts=stores, erp_url="sqlite:///erp.db", redis_url=valkey)
+    settings = Settings(accounts=stores, erp_url="sqlite:///erp.db", redis_url=url)
     if len(stores) == 1:
         settings = settings.of("teststore")
     app = Celery("dispatching", set_as_current=False, config_source=module.configuration(settings))
@@ -36,7 +38,9 @@ def queue(valkey, fresh_redis, monkeypatch, request):
     monkeypatch.setattr(dispatch, "app", app)
     dispatch._stencil.cache_clear()
     name = app.amqp.router.route({}, "orders.download", (), {"account": "teststore"})["queue"].name
-    yield lambda: fresh_redis.lrange(name, 0, -1)[::-1]
+    with contextlib.closing(redis.Redis.from_url(url, decode_responses=True)) as client:
+        client.flushdb()
+        yield lambda: client.lrange(name, 0, -1)[::-1]
     dispatch._stencil.cache_clear()
 
 
