@@ -22,7 +22,7 @@ from celery import Task
 from workers import errors, handover, runtime, telemetry
 from workers.dispatch import CHAIN, enqueue, go_on
 from workers.erp.sink import Delivery
-from workers.ledger import DEAD, DOWNLOAD, START_HANDLING, Claim, Refusal
+from workers.ledger import ACK, DEAD, DOWNLOAD, START_HANDLING, Claim, Refusal
 from workers.policy import CRASH_LIMIT, Bury, Decision, Park, Pause, Retry
 from workers.runtime import Link
 from workers.vtex.client import Vtex
@@ -32,6 +32,8 @@ log = telemetry.get(__name__)
 
 #: Seconds after which what met a pause is due again; the sweeper leaves it alone as long as the pause lasts.
 PAUSE_SECONDS = 1.0
+#: What is left to commit need not wait for the next tick when no order is under way; so often, in seconds.
+COMMIT_EVERY_SECONDS = 0.25
 _rng = random.Random()
 
 #: What Redis being away, or a lease being lost, looks like.
@@ -196,8 +198,10 @@ class Step(Task):  # type: ignore[misc]
                 enqueue(link.account.name, *following)
 
     def _go(self, link: Link, claim: Claim, to: To) -> None:
-        where = self._go_on_here(link, claim, to)
-        if not where:
+        where, last = self._go_on_here(link, claim, to), False
+        if not where and to.where == ACK:
+            where, last = link.ledger.to_commit(claim, to.code, to.detail, **to.fields)
+        elif not where:
             where = link.ledger.advance(claim, to.where, to.code, to.detail, **to.fields)
         self._count(link, to.code)
         if to.code == "handled":
@@ -206,6 +210,8 @@ class Step(Task):  # type: ignore[misc]
         if where == START_HANDLING and (self.request.chain or self.request.get("here")):
             return  # it runs here, or Celery publishes the next step of the chain
         self._stop_chain()
+        if last and link.ledger.once_every("commit", COMMIT_EVERY_SECONDS):  # no other one would fill its lot
+            self.app.send_task("orders.ack", kwargs={"account": link.account.name})
         step = DOWNLOAD if where == "again" else where
         if step in CHAIN:
             enqueue(link.account.name, claim.order_id, step)

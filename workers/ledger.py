@@ -218,6 +218,11 @@ class Ledger:
         """The step had its effect. Returns where the order is now, or ``again`` (news came) or ``lost``."""
         return str(self._advance(claim, to, code, detail, fields)[0])
 
+    def to_commit(self, claim: Claim, code: str, detail: str = "", **fields: str) -> tuple[str, bool]:
+        """As :meth:`advance` to the commit; and whether nothing but commits is left to do for open orders."""
+        where, *last = self._advance(claim, ACK, code, detail, fields)
+        return where, last == [1]
+
     def pass_on(
         self, claim: Claim, token: str, pace: Pace, code: str, detail: str = "", **fields: str
     ) -> tuple[str, Claim | Refusal | None]:

@@ -8,6 +8,12 @@ from workers.errors import Rejected
 from workers.vtex.states import DEFAULT_FEED_STATES
 
 
+def test_what_is_left_is_committed_without_a_tick_of_its_own(flow):
+    store = flow(orders=3)
+    store.until(lambda: store.ledger.counts().done == 3, "the commits", ticks=("feed.poll",))
+    assert store.vtex.audit()["events_committed"] == 3
+
+
 @pytest.mark.promise("P1", "P2")
 def test_orders_go_into_the_erp_are_handled_once_and_committed(flow):
     store = flow(orders=25)

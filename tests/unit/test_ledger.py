@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
@@ -667,6 +668,17 @@ def test_taken_commits_stay_in_the_buffer_until_they_are_settled(ledger, clock):
     assert ledger.waiting_acks() == 3
     clock.advance(ledger.lease + 1)
     assert sorted(ledger.take_acks()) == waiting, "whoever took them has died"
+
+
+def test_the_last_one_on_its_way_is_known(ledger):
+    for order in ("1-01", "2-01"):
+        observe(ledger, event(order))
+        deliver(ledger, order)
+    first, second = (ledger.claim(order, START_HANDLING, f"t{order}") for order in ("1-01", "2-01"))
+    assert ledger.to_commit(first, "handled") == ("ack", False)
+    assert ledger.to_commit(second, "handled") == ("ack", True)
+    assert ledger.to_commit(second, "handled") == ("ack", True), "said twice"
+    assert ledger.to_commit(dataclasses.replace(first, token="another"), "handled") == ("lost", False)
 
 
 def test_a_lot_that_is_not_whole_waits_for_more(ledger):

@@ -4,7 +4,7 @@
 --       then if the caller goes on with start-handling at once: a token for that, the lease, the pace of `reserve`
 -- Returns {where}: 'lost' (the claim is not ours any more), 'again' (news came meanwhile: it is back at download),
 --         otherwise where the order is now: a step, or a state. After {'start-handling', with what claim.lua returns
---         for that step if it was asked for.
+--         for that step if it was asked for; after {'ack', 1 if no open order is still on its way to its commit, else 0.
 local COUNTED = {delivered = 1, handled = 1, not_ours = 1, would_deliver = 1, would_handle = 1, told_canceled = 1}
 local id, token, to, code, detail = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local patience, ttl, fields = tonumber(ARGV[6]), tonumber(ARGV[7]), 2 * tonumber(ARGV[8])
@@ -12,6 +12,9 @@ local key = order_key(id)
 local rec = read(key, 'state', 'step', 'claim', 'last', 'again', 'cancels', 'erp', 'at', 'status', 'crashes', 'redeliver', 'pending', 'log')
 
 local function is_at(where)
+  if where == 'ack' then
+    return {where, redis.call('ZCARD', ACKS) >= tonumber(redis.call('HGET', COUNTS, 'open') or 0) and 1 or 0}
+  end
   local next_token = where == 'start-handling' and ARGV[9 + fields]
   if not next_token then return {where} end
   return {where, claim_step(id, where, next_token, tonumber(ARGV[10 + fields]), '', 11 + fields)}
