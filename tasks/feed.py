@@ -56,15 +56,15 @@ def poll(link: Link) -> None:
 def drain(process: Runtime, link: Link, renew: Callable[[], object]) -> bool:
     """Read lots until a few reads in a row are empty; more readers at once as long as lots come.
 
-    A reader that has ended is followed by the next one at once: none waits for the others. Returns whether there is
-    more to read, as far as is known.
+    A reader that has ended is followed by the next one at once: none waits for the others. Returns whether there may be
+    more to read.
     """
     deadline = time.monotonic() + DRAIN_SECONDS
-    readers, empty, full, total, room, looked = 1, 0, 0, 0, 0, 0.0
-    reads: set[Future[int]] = set()
+    readers, empty, full, total, room, looked = 1, _Empty(), 0, 0, 0, 0.0
+    reads: dict[Future[int], float] = {}  # and when they began
     more = False
     try:
-        while empty < EMPTY_READS and not process.stopping.is_set():
+        while empty.in_a_row < EMPTY_READS and not process.stopping.is_set():
             now = time.monotonic()
             more = now >= deadline
             if more:
@@ -81,17 +81,38 @@ def drain(process: Runtime, link: Link, renew: Callable[[], object]) -> bool:
                 continue
             full = 0
             while room > 0 and len(reads) < readers:
-                reads.add(link.io.submit(read_lot, link))
+                reads[link.io.submit(read_lot, link)] = time.monotonic()
                 room -= LARGEST_LOT
-            done, reads = wait(reads, return_when=FIRST_COMPLETED)
-            for got in map(_outcome, done):
+            for read in wait(reads, return_when=FIRST_COMPLETED).done:
+                began, got = reads.pop(read), _outcome(read)
                 total += got
-                empty = 0 if got else empty + 1
+                empty.note(began, got)
                 readers = _readers(readers, got)
     finally:
         wait(reads)  # none outlives the lease, also if another one ended the drain
-    left = sum(map(_outcome, reads))
-    return more or (empty >= EMPTY_READS and left > 0)
+    for read in reads:
+        _outcome(read)
+    return more
+
+
+class _Empty:
+    """How many reads in a row brought nothing. What was asked at the same time counts as one.
+
+    Where ten orders come a second, the many readers of what had gathered would else end the reading together, and what
+    comes from then on would wait for the next tick: as would, again, what had gathered by then.
+    """
+
+    def __init__(self) -> None:
+        self.in_a_row = 0
+        self._last = 0.0
+
+    def note(self, began: float, got: int) -> None:
+        """A read that began then has ended, and brought so much."""
+        if got:
+            self.in_a_row = 0
+        elif began >= self._last:
+            self.in_a_row += 1
+            self._last = time.monotonic()
 
 
 def _readers(now: int, got: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -54,7 +55,7 @@ def test_a_slow_read_holds_up_no_other(drain):
 
     more, reads = drain(read)
     assert not more
-    assert 50 <= reads < 50 + feed.EMPTY_READS + feed.IO_THREADS
+    assert 50 <= reads < 50 + feed.EMPTY_READS + 2 * feed.IO_THREADS
 
 
 def test_a_feed_that_is_empty_is_asked_by_one_reader(drain):
@@ -82,25 +83,24 @@ def test_it_goes_on_when_there_is_room_again(drain, monkeypatch):
     assert reads == 3
 
 
-def test_a_lot_that_came_last_is_not_the_end(drain, monkeypatch):
-    """Three reads found nothing while a fourth one was still at a lot: there may be more."""
-    enough, nothing, readers = threading.Event(), [], feed._readers
-
-    def counted(now: int, got: int) -> int:
-        nothing.extend([got] if not got else [])
-        if len(nothing) == feed.EMPTY_READS:
-            enough.set()
-        return readers(now, got)
-
-    monkeypatch.setattr(feed, "_readers", counted)
+def test_what_many_readers_do_not_find_at_the_same_time_is_not_the_end(drain):
+    """More comes one by one, as it does where ten orders come a second: one reader finds it."""
+    lock, asking, single = threading.Lock(), [], [1] * 5
 
     def read(number: int) -> int:
-        if number == 3:
-            assert enough.wait(30)
-        return LOT if number <= 3 else 0
+        if number <= 20:
+            return LOT
+        with lock:
+            asking.append(number)
+        time.sleep(0.01)
+        with lock:
+            alone = len(asking) == 1
+            asking.remove(number)
+        return single.pop() if alone and single else 0
 
     more, _ = drain(read)
-    assert more
+    assert not more
+    assert not single
 
 
 def test_what_passes_counts_as_nothing_and_what_does_not_ends_it(drain):
