@@ -59,8 +59,9 @@ class Dispatcher(EventDispatcher):  # type: ignore[misc]
                     del events[: len(batch)]
 
     def _publish(self, event: Any, producer: Any, routing_key: str, **options: Any) -> None:
+        unsent = len(self._outbound_buffer)
         super()._publish(event, producer, routing_key, **options)
-        if routing_key == "task.multi":
+        if routing_key == "task.multi" and len(self._outbound_buffer) == unsent:
             self._heard = broker.heard(producer.channel)
 
 

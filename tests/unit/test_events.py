@@ -101,3 +101,14 @@ def test_while_nobody_listens_no_task_s_events_are_made_and_each_heartbeat_asks(
     now[0] += events.TOGETHER
     dispatcher.send("task-received")
     assert sent[5:] == ["worker-heartbeat", [], ["task-received"]]
+
+
+def test_a_connection_that_is_lost_says_nothing_of_who_listens(dispatcher, now):
+    dispatcher.producer.channel._heard = 0
+    dispatcher.producer.during = lambda: {}["the connection is lost"]
+    dispatcher.send("task-received")
+    dispatcher.producer = None  # it is closed, and tasks go on
+    now[0] += events.TOGETHER
+    dispatcher.send("task-started")
+    assert dispatcher._outbound_buffer
+    assert dispatcher._heard
