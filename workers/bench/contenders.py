@@ -115,13 +115,13 @@ def ours(folder: Path, vtex: str, processes: int, **more: str) -> Iterator[Runne
         try:
             _wait(lambda: embedded.find(folder / "var") is not None, folder / "log.jsonl", up)
             url = str(embedded.find(folder / "var"))
-            with closing(redis.Redis.from_url(url, decode_responses=True)) as client:
+            with closing(redis.Redis.from_url(url, decode_responses=True)) as client, _listening(url):
                 _wait(lambda: len(_workers(client)) == processes, folder / "log.jsonl", up)
                 pids = _workers(client)
-            family = usage.family(up.pid)
-            servers = [pid for pid, command in family.items() if "valkey" in command and pid not in pids]
-            others = [pid for pid in family if pid not in {*pids, *servers}]
-            yield Runner(pids, others, servers, url)
+                family = usage.family(up.pid)
+                servers = [pid for pid, command in family.items() if "valkey" in command and pid not in pids]
+                others = [pid for pid in family if pid not in {*pids, *servers}]
+                yield Runner(pids, others, servers, url)
         finally:
             up.terminate()
             try:
@@ -129,6 +129,19 @@ def ours(folder: Path, vtex: str, processes: int, **more: str) -> Iterator[Runne
             except subprocess.TimeoutExpired:
                 up.kill()
                 up.wait()
+
+
+@contextmanager
+def _listening(url: str) -> Iterator[None]:
+    """Somebody hears the workers' events, as Flower does: while nobody did, they would make none."""
+    with closing(redis.Redis.from_url(url)) as client, closing(client.pubsub()) as events:  # type: ignore[no-untyped-call]
+        events.psubscribe(**{"/*.celeryev/*": lambda _: None})
+        thread = events.run_in_thread(sleep_time=0.5, daemon=True)
+        try:
+            yield
+        finally:
+            thread.stop()
+            thread.join()
 
 
 CONTENDERS: dict[str, Contender] = {"floor": floor, "textbook": textbook, "ours": ours}
