@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -157,6 +158,9 @@ def test_what_cannot_be_recorded_is_refused_in_time_and_not_lost_when_sent_again
         web = system.start("web")
         door.open(wait_until)
         at_redis = redis.Redis.from_url(valkey.url, decode_responses=True)
+
+        with pytest.raises(OSError, match="refused"):  # it is this machine's only: no address but 127.0.0.1
+            socket.create_connection(("127.0.0.2", door.port), timeout=10)
 
         at_redis.config_set("maxmemory", 1)
         refused(door, "full")

@@ -74,7 +74,7 @@ async def listen(runner: web.AppRunner, address: str, port: int) -> asyncio.Serv
         limits: dict[str, Any] = {"keepalive_timeout": _IDLE, "lingering_time": _LINGER, "access_log": None}
         return _Connection(manager, loop=loop, **limits)
 
-    return await loop.create_server(connection, address or None, port, backlog=_BACKLOG)
+    return await loop.create_server(connection, address, port, backlog=_BACKLOG)
 
 
 async def _serve(settings: Settings, ready: Callable[[int], None] | None) -> None:
@@ -87,7 +87,7 @@ async def _serve(settings: Settings, ready: Callable[[int], None] | None) -> Non
         await runner.setup()
         server = await listen(runner, settings.web_address, settings.web_port)
         port = server.sockets[0].getsockname()[1]
-        log.info("listening", address=settings.web_address or "every address", port=port)
+        log.info("listening", address=settings.web_address, port=port)
         if ready:
             ready(port)
         await stop.wait()
