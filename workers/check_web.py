@@ -47,7 +47,12 @@ def check_hook(vtex: Vtex, account: Account, settings: Settings) -> Iterator[Fin
 def _open(settings: Settings) -> Iterator[Finding]:
     """What listens for other machines: all of it speaks plain http, and no proxy can be seen from here."""
     for about, name, address, runs in (
-        ("HTTP API" if settings.web_tokens else "hook's receiver", "WEB", settings.web_address, settings.front_door),
+        (
+            "HTTP API" if settings.web_tokens else "hook's receiver",
+            "WEB",
+            settings.web_address,
+            settings.front_door,
+        ),
         ("Flower", "FLOWER", settings.flower_address, bool(settings.flower_basic_auth)),
         ("metrics", "METRICS", settings.metrics_address, bool(settings.metrics_port)),
     ):

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -320,6 +320,8 @@ def flower() -> None:
     """
     loaded = with_redis(the_settings(), patience=START_PATIENCE)
     _allowed(loaded)
+    from flower.api import tasks as flower_tasks
+
     from workers.app import app
     from workers.settings import LOOPBACK_HOSTS
 
@@ -334,10 +336,21 @@ def flower() -> None:
             "FLOWER_ADDRESS is open to other machines: set FLOWER_BASIC_AUTH (user:password), too"
         )
     columns = "name,kwargs,state,received,started,runtime,worker,uuid"  # kwargs: where the order id is
+    flower_tasks.json_decode = _message  # of this process alone
     with _port_told("FLOWER_PORT", loaded.flower_port):
         app.start(
             ["flower", f"--address={address}", f"--port={loaded.flower_port}", f"--tasks_columns={columns}"]
         )
+
+
+def _message(body: bytes) -> Any:
+    """The task that somebody asks Flower to send, read as a request over HTTP is; ValueError says what is wrong."""
+    from workers import strict_json
+
+    try:
+        return strict_json.read(body)
+    except strict_json.Unreadable as wrong:
+        raise ValueError(f"the message {wrong}") from None
 
 
 @contextlib.contextmanager

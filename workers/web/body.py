@@ -7,11 +7,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from workers.vtex.schemas import load_json
+from workers import strict_json
 from workers.web.problems import Problem
 
-#: Bytes: an invoice may carry its XML.
-LARGEST: Final = 4 * 2**20
+LARGEST: Final = strict_json.LARGEST
 #: Seconds that a whole body may take to come.
 SECONDS: Final = 20.0
 #: A body that is smaller is parsed at once; a larger one would keep others waiting.
@@ -59,11 +58,8 @@ async def _bytes(request: web.Request, limit: int) -> bytes:
 
 
 def parsed(raw: bytes) -> Any:
-    """The JSON value; a problem (400) if it is none, or not UTF-8."""
+    """The JSON value; a problem (400) says why there is none."""
     try:
-        return load_json(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        why = "the body is not UTF-8"
-    except ValueError:
-        why = "the body is not JSON"
-    raise Problem(400, why)
+        return strict_json.read(raw)
+    except strict_json.Unreadable as wrong:
+        raise Problem(400, f"the body {wrong}") from None
