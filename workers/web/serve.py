@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from workers import telemetry
-from workers.web.app import HEADERS, make
+from workers.web.app import HEADERS, STRANGERS, make
 from workers.web.office import Office
 from workers.web.problems import Problem
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workers.settings import Settings
+    from workers.web.strangers import Strangers
 
 log = telemetry.get(__name__)
 
@@ -47,6 +48,10 @@ class _Connection(web.RequestHandler):
     aiohttp would quote it, in the answer and in the log, where a broken line may hold a token.
     """
 
+    def __init__(self, manager: web.Server, strangers: Strangers, **more: Any) -> None:
+        super().__init__(manager, **more)
+        self.strangers = strangers
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -55,7 +60,7 @@ class _Connection(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - it quotes
     ) -> web.StreamResponse:
         """The connection is closed after it."""
-        log.info("no_http", kind=type(exc).__name__)
+        self.strangers.count(f"no HTTP ({type(exc).__name__})", request.remote)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer had begun")
         response = Problem(status, "this is no request that can be read").response()
@@ -72,7 +77,7 @@ async def listen(runner: web.AppRunner, address: str, port: int) -> asyncio.Serv
 
     def connection() -> _Connection:
         limits: dict[str, Any] = {"keepalive_timeout": _IDLE, "lingering_time": _LINGER, "access_log": None}
-        return _Connection(manager, loop=loop, **limits)
+        return _Connection(manager, runner.app[STRANGERS], loop=loop, **limits)
 
     return await loop.create_server(connection, address, port, backlog=_BACKLOG)
 
