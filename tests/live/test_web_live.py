@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import signal
 import socket
+import sys
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -226,6 +228,32 @@ def both_ways(folder, wait_until, count, **config):
 
 def test_by_hook_and_by_feed_every_order_is_done_once(tmp_path, wait_until):
     both_ways(tmp_path / "one", wait_until, 100)
+
+
+#: Runs ``vtexorders`` with so few files as a small container has.
+FEW_FILES = ["sh", "-c", 'ulimit -n 64; exec "$0" -m workers.cli "$@"', sys.executable]
+
+
+@pytest.mark.promise("P9")
+def test_silent_connections_keep_nobody_out_and_fill_no_log(tmp_path, wait_until):
+    with System(tmp_path / "one") as system, Embedded(tmp_path / "redis") as valkey:
+        system.settings["REDIS_URL"] = valkey.url
+        door = Door(system)
+        web = system.start("web", program=FEW_FILES)
+        door.open(wait_until)
+        with contextlib.ExitStack() as open_:
+            for number in range(20):
+                for _ in range(90 if number == 0 else 10):
+                    open_.enter_context(socket.create_connection(("127.0.0.1", door.port), timeout=30))
+                assert door.ask("GET", "/v1/commands/x")[0] == 404
+            assert door.ask("POST", "/v1/orders/1-01/cancellation", {}, key="c-1")[0] == 202
+        said = system.output(web)
+        assert "Traceback" not in said
+        assert len(said.splitlines()) < 20
+        assert sum(
+            line["kinds"].get("too many connections", 0) for line in system.said(web, "strangers_refused")
+        )
+        assert system.stop(web) == 0
 
 
 @pytest.mark.soak
