@@ -13,7 +13,6 @@ import sys
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -25,7 +24,7 @@ from tasks.base import BROKER_TROUBLE, PAUSE_SECONDS, as_ours
 from workers import errors, intake, runtime, strict_json, telemetry, unknown_messages
 from workers.command_ledger import DEAD, DONE, REFUSED, CommandClaim, CommandLedger, CommandRecord
 from workers.ledger import Refusal
-from workers.net.words import clean
+from workers.net.words import clean, date
 from workers.policy import CRASH_LIMIT, Bury, Decision, Park, Pause, Retry
 from workers.queues import COMMANDS
 from workers.runtime import Link
@@ -204,9 +203,8 @@ class CommandWork:
         The two clocks are compared by the date of VTEX's last answer; without one they may differ much.
         """
         ahead = CLOCKS_DIFFER
-        with contextlib.suppress(ValueError):  # no date, or none that can be read
-            at_vtex = parsedate_to_datetime(self.vtex.server_date or "").timestamp()
-            ahead = at_vtex - self.book.ledger.now() + CLOCK_PRECISION
+        if at_vtex := date(self.vtex.server_date):
+            ahead = at_vtex.timestamp() - self.book.ledger.now() + CLOCK_PRECISION
         return f"{datetime.fromtimestamp(self._forgotten_until() + ahead, UTC):%Y-%m-%dT%H:%M:%S}"
 
     def follow(self, why: str, how: Literal["follow", "pass"] = "follow") -> Later:

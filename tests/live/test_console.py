@@ -186,6 +186,8 @@ def test_flower_with_a_password_asks_for_it_and_shows_orders_and_no_credential(d
     wait_until(lambda: get(f"{address}/healthcheck")[0] == 200, "Flower")
     assert get(f"{address}/tasks")[0] == 401
     assert get(f"{address}/api/tasks")[0] == 401
+    assert get(f"{address}/metrics")[0] == 401
+    assert get(f"{address}/metrics", "operator:letmein42")[0] == 200
     assert get(f"{address}/tasks", "operator:wrong")[0] == 401
 
     def listens():

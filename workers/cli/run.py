@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -320,9 +320,8 @@ def flower() -> None:
     """
     loaded = with_redis(the_settings(), patience=START_PATIENCE)
     _allowed(loaded)
-    from flower.api import tasks as flower_tasks
-
     from workers.app import app
+    from workers.cli import flower_doors
     from workers.settings import LOOPBACK_HOSTS
 
     auth = loaded.flower_basic_auth.reveal()
@@ -336,21 +335,11 @@ def flower() -> None:
             "FLOWER_ADDRESS is open to other machines: set FLOWER_BASIC_AUTH (user:password), too"
         )
     columns = "name,kwargs,state,received,started,runtime,worker,uuid"  # kwargs: where the order id is
-    flower_tasks.json_decode = _message  # of this process alone
+    flower_doors.shut()
     with _port_told("FLOWER_PORT", loaded.flower_port):
         app.start(
             ["flower", f"--address={address}", f"--port={loaded.flower_port}", f"--tasks_columns={columns}"]
         )
-
-
-def _message(body: bytes) -> Any:
-    """The task that somebody asks Flower to send, read as a request over HTTP is; ValueError says what is wrong."""
-    from workers import strict_json
-
-    try:
-        return strict_json.read(body)
-    except strict_json.Unreadable as wrong:
-        raise ValueError(f"the message {wrong}") from None
 
 
 @contextlib.contextmanager

@@ -11,6 +11,8 @@ from workers import strict_json
 from workers.web.problems import Problem
 
 LARGEST: Final = strict_json.LARGEST
+#: No body, which is not null.
+NOTHING: Final = object()
 #: Seconds that a whole body may take to come.
 SECONDS: Final = 20.0
 #: A body that is smaller is parsed at once; a larger one would keep others waiting.
@@ -25,9 +27,9 @@ class TooLarge(Problem):
 
 
 async def read(request: web.Request, limit: int = LARGEST, *, optional: bool = False) -> Any:
-    """The JSON value of the body; with ``optional`` None if there is no body at all."""
+    """The JSON value of the body; with ``optional`` :data:`NOTHING` if there is no body at all."""
     if optional and not request.can_read_body:
-        return None
+        return NOTHING
     if request.content_type != "application/json":
         raise Problem(415, "the body must be JSON: send Content-Type: application/json")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -36,7 +38,7 @@ async def read(request: web.Request, limit: int = LARGEST, *, optional: bool = F
         raise TooLarge(limit)
     raw = await _bytes(request, limit)
     if optional and not raw:
-        return None
+        return NOTHING
     return parsed(raw) if len(raw) <= SMALL else await asyncio.to_thread(parsed, raw)
 
 
