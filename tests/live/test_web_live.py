@@ -234,7 +234,6 @@ def test_by_hook_and_by_feed_every_order_is_done_once(tmp_path, wait_until):
 FEW_FILES = ["sh", "-c", 'ulimit -n 64; exec "$0" -m workers.cli "$@"', sys.executable]
 
 
-@pytest.mark.promise("P9")
 def test_silent_connections_keep_nobody_out_and_fill_no_log(tmp_path, wait_until):
     with System(tmp_path / "one") as system, Embedded(tmp_path / "redis") as valkey:
         system.settings["REDIS_URL"] = valkey.url
