@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sys
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -21,10 +21,10 @@ from celery.exceptions import Reject
 from celery.worker.request import Request
 
 from tasks.base import BROKER_TROUBLE, PAUSE_SECONDS, as_ours
-from workers import errors, intake, runtime, telemetry, unknown_messages
+from workers import errors, intake, runtime, strict_json, telemetry, unknown_messages
 from workers.command_ledger import DEAD, DONE, REFUSED, CommandClaim, CommandLedger, CommandRecord
 from workers.ledger import Refusal
-from workers.net.words import clean
+from workers.net.words import clean, date
 from workers.policy import CRASH_LIMIT, Bury, Decision, Park, Pause, Retry
 from workers.queues import COMMANDS
 from workers.runtime import Link
@@ -203,9 +203,8 @@ class CommandWork:
         The two clocks are compared by the date of VTEX's last answer; without one they may differ much.
         """
         ahead = CLOCKS_DIFFER
-        with contextlib.suppress(ValueError):  # no date, or none that can be read
-            at_vtex = parsedate_to_datetime(self.vtex.server_date or "").timestamp()
-            ahead = at_vtex - self.book.ledger.now() + CLOCK_PRECISION
+        if at_vtex := date(self.vtex.server_date):
+            ahead = at_vtex.timestamp() - self.book.ledger.now() + CLOCK_PRECISION
         return f"{datetime.fromtimestamp(self._forgotten_until() + ahead, UTC):%Y-%m-%dT%H:%M:%S}"
 
     def follow(self, why: str, how: Literal["follow", "pass"] = "follow") -> Later:
@@ -245,6 +244,18 @@ class DiscreetRequest(Request):  # type: ignore[misc]
         self._argsrepr = "()"
         self._kwargsrepr = repr({name: _shown(given.get(name)) for name in ("order_id", "key", "account")})
         self._request_dict |= {"argsrepr": self._argsrepr, "kwargsrepr": self._kwargsrepr}
+        # our own messages hold ids alone, and are not read twice
+        self._request_dict["twice"] = None if given.get("recorded") is True else self._twice()
+
+    def _twice(self) -> str | None:
+        """The name that stands twice in one object of the message: what was decoded has the last of its values."""
+        try:
+            strict_json.read(self._message.body, sys.maxsize)
+        except strict_json.Twice as wrong:
+            return wrong.name
+        except (strict_json.Unreadable, TypeError):
+            pass  # Celery could read it; what it holds is looked at with the payload
+        return None
 
     def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: ARG002 - it is always safe
         """What `celery inspect` and Flower's page of a worker show."""
@@ -303,9 +314,12 @@ class Command(Task):  # type: ignore[misc]
                     self._carry(link, claim)
                     return f"command {_shown(id_)}"
                 try:
+                    self._once(self.request.get("twice"))
                     begun = self._record(link, order_id, asked, key)
                 except errors.OrderLinkError as why:
-                    return self._refuse(link, order_id, asked, key, why)
+                    # which of two keys is meant, nobody can tell
+                    known = None if self.request.get("twice") == "key" else key
+                    return self._refuse(link, order_id, asked, known, why)
                 recorded = True
                 if begun:
                     self._carry(link, begun.claim, begun.wanted)
@@ -318,6 +332,10 @@ class Command(Task):  # type: ignore[misc]
                     time.sleep(AGAIN_SECONDS)
                     raise Reject(requeue=True) from None
             return f"command {_shown(id_)}"
+
+    def _once(self, twice: str | None) -> None:
+        if twice:
+            raise errors.Invalid(f"the message {strict_json.Twice(twice)}")
 
     def _payload(self, asked: dict[str, Any]) -> Any:
         # a cancellation's reason stands among the arguments by itself

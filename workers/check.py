@@ -22,6 +22,7 @@ from workers.feed_watch import LOOKED_AT, faults_of
 from workers.ledger import Ledger
 from workers.monitor.readings import read
 from workers.monitor.watch import alarms
+from workers.net import words
 from workers.runtime import ledger_of, open_erp
 from workers.settings import Settings, SettingsError
 from workers.stores import advice
@@ -244,11 +245,8 @@ def check_alone(vtex: Vtex, ledger: Ledger, settings: Settings) -> Iterator[Find
 
 def check_clock(date: str | None) -> Iterator[Finding]:
     """Compare our clock with the Date of VTEX's last answer (VTEX's clock is not ours to doubt)."""
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415
-
-    try:
-        theirs = parsedate_to_datetime(date or "")
-    except ValueError:
+    theirs = words.date(date)
+    if theirs is None:
         return
     difference = abs((datetime.now(UTC) - theirs).total_seconds())
     if difference > CLOCK_DIFFERENCE:

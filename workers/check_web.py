@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from workers.check import Finding, good, tried
 from workers.net.transport import Answer, HiddenHeaders, NoAnswer, Transport, user_agent
-from workers.settings import Account, Settings
+from workers.settings import LOOPBACK_HOSTS, Account, Settings
 from workers.vtex.client import Vtex
 from workers.vtex.receipts import HookConfig
 from workers.web.hook import PATH, SECRET_HEADER
@@ -20,13 +20,14 @@ VTEX_WAITS = 5.0
 _SLOW = VTEX_WAITS / 2
 _CONFIGURE = "run: vtexorders hook configure https://…"
 _PING = json.dumps({"hookConfig": "ping"}).encode()
-_ANYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognized, not listened on
+_ANYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognized, not listened on
 
 
 def check_door(settings: Settings) -> Iterator[Finding]:
-    """Nothing, if nobody would be let in."""
+    """Whether it answers, and to whom; nothing, if nobody would be let in."""
     if settings.front_door:
         yield _door(settings)
+    yield from _open(settings)
 
 
 def check_hook(vtex: Vtex, account: Account, settings: Settings) -> Iterator[Finding]:
@@ -41,6 +42,27 @@ def check_hook(vtex: Vtex, account: Account, settings: Settings) -> Iterator[Fin
         yield Finding(
             "look", "VTEX hook", "HOOK_SECRET is set, and VTEX has no hook for this key", _CONFIGURE
         )
+
+
+def _open(settings: Settings) -> Iterator[Finding]:
+    """What listens for other machines: all of it speaks plain http, and no proxy can be seen from here."""
+    for about, name, address, runs in (
+        (
+            "HTTP API" if settings.web_tokens else "hook's receiver",
+            "WEB",
+            settings.web_address,
+            settings.front_door,
+        ),
+        ("Flower", "FLOWER", settings.flower_address, bool(settings.flower_basic_auth)),
+        ("metrics", "METRICS", settings.metrics_address, bool(settings.metrics_port)),
+    ):
+        if runs and address not in LOOPBACK_HOSTS:
+            yield Finding(
+                "look",
+                about,
+                f"{name}_ADDRESS={address} lets other machines in by plain http",
+                f"fine behind a proxy with TLS that alone reaches the port; without one: {name}_ADDRESS=127.0.0.1",
+            )
 
 
 def _door(settings: Settings) -> Finding:

@@ -129,7 +129,12 @@ def refuse(
 
 def check(kind: str, order_id: str, payload: Any, *, zone: str) -> Any:
     """The payload as VTEX's API wants it; :class:`Invalid` names every problem."""
-    if not isinstance(order_id, str) or not ID.fullmatch(order_id) or "/" in order_id:
+    if (
+        not isinstance(order_id, str)
+        or not ID.fullmatch(order_id)
+        or "/" in order_id
+        or order_id in {".", ".."}
+    ):
         raise InvalidName("order_id: an order's id is expected, such as 1234567890123-01")
     match kind:
         case "invoice":

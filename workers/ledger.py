@@ -179,7 +179,10 @@ class Ledger:
 
     def keep_oddity(self, item: object) -> None:
         """A feed item that cannot be used is kept (the newest 200), so that a person can look at it."""
-        text = json.dumps(item, ensure_ascii=False, default=str)[:2000]
+        text = json.dumps(item, ensure_ascii=False, default=str)
+        text = text.encode(errors="backslashreplace").decode()[
+            :2000
+        ]  # half a character is its JSON escape again
         with self.redis.pipeline() as pipe:
             pipe.lpush(self.key("oddities"), text)
             pipe.ltrim(self.key("oddities"), 0, 199)

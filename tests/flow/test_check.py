@@ -196,6 +196,24 @@ def test_a_hook_that_does_not_fit(web, monkeypatch):
     only(found["look"], "no hook is received here", "vtexorders hook delete")
 
 
+def test_an_address_that_is_open_to_other_machines(web, monkeypatch):
+    begun, door = web
+    hook(begun, f"{door.url}/hooks/vtex/teststore")
+    monkeypatch.setenv("FLOWER_BASIC_AUTH", "ops:word")
+    monkeypatch.setenv("METRICS_PORT", "9100")
+    monkeypatch.setenv("METRICS_BASIC_AUTH", "ops:word")
+    assert not begun.check()[1]["look"]
+    for name in ("WEB", "FLOWER", "METRICS"):
+        monkeypatch.setenv(f"{name}_ADDRESS", "0.0.0.0")
+    code, found = begun.check()
+    assert code == 0
+    assert len(found["look"]) == 3
+    for name in ("WEB", "FLOWER", "METRICS"):
+        [(says, do)] = [one for one in found["look"] if f"{name}_ADDRESS=0.0.0.0" in one[0]]
+        assert "plain http" in says
+        assert f"a proxy with TLS that alone reaches the port; without one: {name}_ADDRESS=127.0.0.1" in do
+
+
 def test_a_hook_whose_address_is_not_ours(web):
     begun, _ = web
     with pings_answered() as elsewhere:

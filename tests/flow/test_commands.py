@@ -7,6 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from workers import strict_json
 from workers.cli import console
 
 
@@ -247,10 +248,12 @@ def test_the_console_asks_and_waits(erp, tmp_path, monkeypatch):
     refused = CliRunner().invoke(console, ["cancel", order, "--wait", "60"])
     assert refused.exit_code == 1
     for text, words in (
-        ("{", "is not JSON: line 1"),
+        ("{", "is not JSON (line 1, column 2"),
         ("não".encode("latin-1"), "is not text in UTF-8"),
-        ("[" * 100_000, "is nested too deeply"),
-        ('{"type": "Output", "type": "Input"}', "type stands twice in one object"),
+        ("[" * 20_000, "is nested too deeply"),
+        ('{"reason": NaN}', "has NaN, which is no JSON"),
+        (" " * (strict_json.LARGEST + 1), "is larger than"),
+        ('{"type": "Output", "type": "Input"}', 'has "type" twice in one object; write it once'),
     ):
         wrong = CliRunner().invoke(console, ["invoice", order, "-"], input=text)
         assert (wrong.exit_code, words in wrong.stderr) == (2, True), wrong.output

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -226,6 +227,37 @@ def test_arguments_that_make_no_sense_are_recorded_as_refused(erp, bare, given, 
     state, outcome = erp.end(task)
     assert state == "refused"
     assert words in outcome["why"]
+
+
+@pytest.mark.parametrize(("arguments", "name", "id_"), [
+    ('"order_id": "ORDER", "key": "nf-1", "reason": "a", "reason": "b"', "reason", "nf-1"),
+    ('"order_id": "ORDER", "key": "nf-1", "cancel": {"confirm": false, "confirm": true}', "confirm", "nf-1"),
+    ('"order_id": "ORDER", "key": "nf-1", "key": "nf-2"', "key", None),
+    ('"order_id": "ORDER", "reason": "a", "reason": "a"', "reason", None),
+])  # fmt: skip
+def test_a_name_that_stands_twice_in_a_message_is_refused(erp, arguments, name, id_):
+    erp, [order] = erp(status="payment-approved")
+    app, task = erp.run.app, str(uuid.uuid4())
+    made = app.amqp.create_task_message(task, "orders.cancel", (), {})
+    body = f"[[], {{{arguments.replace('ORDER', order)}}}, {{}}]"
+    with app.producer_or_acquire() as producer:
+        producer.publish(
+            body,
+            content_type="application/json",
+            content_encoding="utf-8",
+            routing_key="celery",
+            headers=made.headers,
+            **made.properties,
+        )
+    state, outcome = erp.end(id_ or task)
+    assert (state, outcome["why"]) == (
+        "refused", f'the message has "{name}" twice in one object; write it once'
+    )  # fmt: skip
+    assert erp.facts(order)["cancellation"] is None
+    if id_:  # the key is free for a better request
+        erp.ask("cancel", order, key=id_, reason="b")
+        erp.until(lambda: erp.book.record(id_).state == "done", "the better one")
+    assert not erp.never()
 
 
 def test_a_wrong_account_is_refused_where_its_sender_finds_it(erp, bare):

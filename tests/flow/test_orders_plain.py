@@ -187,7 +187,7 @@ def test_feed_items_that_cannot_be_used_are_kept_and_committed(flow, monkeypatch
         events, unusable = take(maxlot)
         if events and not spoilt:
             event = events.pop()
-            spoilt.append({"handle": event.handle, "orderId": None, "state": "ready-for-handling"})
+            spoilt.append({"handle": event.handle, "orderId": "\ud83d", "state": "ready-for-handling"})
             unusable = [*unusable, spoilt[0], {"item": 7}]
         return events, unusable
 

@@ -113,14 +113,24 @@ INVOICES = "/v1/orders/1-01/invoices"
         (("GET", "/v1/commands/1", None, {}), 404, "not known here"),
         (("POST", "/v1/commands/1/replay", None, {}), 404, "not known here"),
         (("POST", INVOICES, b'{"a": ', {}), 400, "not JSON"),
-        (("POST", INVOICES, b'{"a": NaN}', {}), 400, "not JSON"),
-        (("POST", INVOICES, b"[" * 100_000, {}), 400, "not JSON"),
-        (("POST", INVOICES, b'{"a": "\xff"}', {}), 400, "not UTF-8"),
+        (("POST", INVOICES, b'{"a": NaN}', {}), 400, "the body has NaN, which is no JSON"),
+        (("POST", INVOICES, b"[" * 20_000, {}), 400, "the body is nested too deeply"),
+        (("POST", INVOICES, b'{"a": "\xff"}', {}), 400, "the body is not text in UTF-8 (byte 8)"),
+        (("POST", INVOICES, b'{"type": "Output", "type": "Input"}', {}), 400, 'the body has "type" twice in one'),
+        (("POST", "/v1/orders/1-01/cancellation", b'{"reason": "a", "reason": "b"}', {}), 400, "write it once"),
+        (("POST", "/hooks/vtex/teststore", b'{"OrderId": "1-01", "OrderId": "2-01"}',
+          {"headers": {"X-Hook-Secret": SECRET}}), 400, 'has "OrderId" twice'),
         (("POST", INVOICES, {}, {"headers": {"Content-Type": "text/plain"}}), 415, "application/json"),
         (("POST", INVOICES, b"x", {"headers": {"Content-Encoding": "gzip"}}), 415, "compressed"),
         (("POST", INVOICES, b" " * (body_module.LARGEST + 1), {}), 413, "larger than"),
         (("POST", INVOICES, [], {}), 422, "1 problem"),
         (("POST", "/v1/orders/a%2Fb/invoices", {}, {}), 422, "1 problem"),
+        (("POST", "/v1/orders/1-01/cancellation", b"null", {}), 422, "1 problem"),
+        (("POST", "/v1/orders/1-01/cancellation", b"[]", {}), 422, "1 problem"),
+        (("POST", "/v1/orders/1-01/cancellation", b"false", {}), 422, "1 problem"),
+        (("POST", "/v1/orders/1-01/cancellation", b"0", {}), 422, "1 problem"),
+        (("POST", "/v1/orders/1-01/cancellation", b"{}", {"headers": {"Idempotency-Key": ""}}), 422, "1 problem"),
+        (("POST", "/v1/orders/1-01/cancellation", b"{}", {"headers": {"Idempotency-Key": '""'}}), 422, "1 problem"),
         (("POST", INVOICES, {}, {"key": "k" * 201}), 422, "1 problem"),
         (("POST", f"{INVOICES}/9/tracking", {"invoiceNumber": "8"}, {}), 422, "1 problem"),
         (("GET", "/v1/orders?state=done", None, {}), 422, "query"),
@@ -148,6 +158,19 @@ def test_every_problem_of_a_payload_has_its_place(alone):
         "#/type", "#/issuanceDate", "#/invoiceNumber", "#/invoiceValue", "#/invoiceNumer",
         "#/items/0/price", "#/items/0/quantity",
     }  # fmt: skip
+
+
+def test_two_keys_are_none(alone, fresh_redis):
+    door = alone()
+    with socket.create_connection(("127.0.0.1", door.port), timeout=30) as connection:
+        connection.sendall(
+            f"POST /v1/orders/1-01/cancellation HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALL}\r\n"
+            "Idempotency-Key: one\r\nIdempotency-Key: two\r\nConnection: close\r\n\r\n".encode()
+        )
+        said = b"".join(iter(lambda: connection.recv(65_536), b"")).decode()
+    assert said.startswith("HTTP/1.1 422 ")
+    assert '"stands twice; send it once", "parameter": "Idempotency-Key"' in said
+    assert not fresh_redis.keys("vo:*")
 
 
 def test_a_problem_of_address_or_header_is_not_said_of_the_body(alone):

@@ -160,3 +160,14 @@ def test_many_slow_ones_keep_nobody_waiting(door):
             slow = stack.enter_context(connected(door))
             slow.sendall(f"{HEAD}Content-Length: 100\r\n\r\n{{".encode())
         assert door.get("/health", token=None).status_code == 200
+
+
+def test_a_connection_that_asks_for_nothing_is_closed_and_one_that_has_asked_stays(door, monkeypatch):
+    monkeypatch.setattr(serve, "_FIRST", 0.3)
+    with connected(door) as asked, connected(door) as silent, connected(door) as slow:
+        asked.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert asked.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        slow.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n")
+        assert all_of(silent) == all_of(slow) == ""
+        asked.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert asked.recv(65_536).startswith(b"HTTP/1.1 200 ")

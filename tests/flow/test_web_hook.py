@@ -96,7 +96,8 @@ def test_what_names_no_order_is_set_aside(hooked):
     run, door = hooked()
     assert door.event("").status_code == 200
     assert door.event("a b").status_code == 200
-    assert len(run.ledger.oddities()) == 2
+    assert door.event("\ud83d", State="\ude00").status_code == 200  # half a character
+    assert len(run.ledger.oddities()) == 3
     assert run.ledger.counts().open == 0
 
 

@@ -13,6 +13,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections import Counter, defaultdict
 
@@ -279,6 +280,21 @@ def test_flower_fires_a_command_finds_its_order_and_shows_nothing_of_the_payload
         assert canary not in text, canary
         assert canary not in logs, canary
     assert get(f"{watched.flower}/api/task/send-task/orders.cancel")[0] in (401, 405)
+
+
+def test_flower_refuses_a_name_that_stands_twice(watched):
+    (order,) = watched.vtex.create(1, status="payment-approved")
+    request = urllib.request.Request(
+        f"{watched.flower}/api/task/send-task/orders.cancel",
+        data=f'{{"kwargs": {{"order_id": "{order}", "reason": "a", "reason": "b"}}}}'.encode(),
+        headers={"Authorization": "Basic " + base64.b64encode(USER.encode()).decode()},
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with pytest.raises(urllib.error.HTTPError) as refused, opener.open(request, timeout=30):
+        pass
+    with refused.value as answer:
+        said = (answer.code, answer.read().decode())
+    assert said == (400, 'the message has "reason" twice in one object; write it once')
 
 
 def test_flower_s_example_for_curl(watched, wait_until):

@@ -179,11 +179,15 @@ def test_flower_without_a_password_is_for_this_machine_only(done):
 @pytest.mark.promise("P8")
 def test_flower_with_a_password_asks_for_it_and_shows_orders_and_no_credential(done, wait_until):
     port, page = free_port(), ""
-    flower = done.start("flower", FLOWER_PORT=str(port), FLOWER_BASIC_AUTH="operator:letmein42")
-    address = f"http://127.0.0.2:{port}"  # with a password it listens on every address
+    flower = done.start(
+        "flower", FLOWER_PORT=str(port), FLOWER_ADDRESS="0.0.0.0", FLOWER_BASIC_AUTH="operator:letmein42"
+    )
+    address = f"http://127.0.0.2:{port}"  # every address, as it is told
     wait_until(lambda: get(f"{address}/healthcheck")[0] == 200, "Flower")
     assert get(f"{address}/tasks")[0] == 401
     assert get(f"{address}/api/tasks")[0] == 401
+    assert get(f"{address}/metrics")[0] == 401
+    assert get(f"{address}/metrics", "operator:letmein42")[0] == 200
     assert get(f"{address}/tasks", "operator:wrong")[0] == 401
 
     def listens():
@@ -214,6 +218,21 @@ def test_flower_with_a_password_asks_for_it_and_shows_orders_and_no_credential(d
     command = json.dumps([line for line in done.left() if " flower" in line])
     assert "letmein42" not in command
     assert done.stop(flower) == 0
+
+
+def test_an_address_that_no_password_guards_is_not_opened(done):
+    said = done.run("flower", FLOWER_PORT=str(free_port()), FLOWER_ADDRESS="0.0.0.0")
+    assert said.returncode == 2
+    assert "set FLOWER_BASIC_AUTH" in said.stderr
+
+
+@pytest.mark.parametrize("what", ["web", "flower"])
+def test_an_address_of_another_machine_is_one_sentence(done, what):
+    own = {f"{what.upper()}_{part}": value for part, value in (("PORT", "0"), ("ADDRESS", "192.0.2.1"))}
+    said = done.run(what, **own, WEB_TOKENS="a-token-of-sixteen", FLOWER_BASIC_AUTH="operator:letmein42")
+    assert said.returncode == 1
+    assert f"{what.upper()}_ADDRESS is no address of this machine" in said.stderr
+    assert "Traceback" not in said.stderr
 
 
 def test_flower_on_a_port_that_is_taken(done):

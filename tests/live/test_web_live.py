@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import signal
+import socket
+import sys
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -158,6 +161,9 @@ def test_what_cannot_be_recorded_is_refused_in_time_and_not_lost_when_sent_again
         door.open(wait_until)
         at_redis = redis.Redis.from_url(valkey.url, decode_responses=True)
 
+        with pytest.raises(OSError, match="refused"):  # it is this machine's only: no address but 127.0.0.1
+            socket.create_connection(("127.0.0.2", door.port), timeout=10)
+
         at_redis.config_set("maxmemory", 1)
         refused(door, "full")
         assert door.ask("GET", "/v1/commands/full-0")[0] == 404  # looking goes on, and nothing was recorded
@@ -222,6 +228,31 @@ def both_ways(folder, wait_until, count, **config):
 
 def test_by_hook_and_by_feed_every_order_is_done_once(tmp_path, wait_until):
     both_ways(tmp_path / "one", wait_until, 100)
+
+
+#: Runs ``vtexorders`` with so few files as a small container has.
+FEW_FILES = ["sh", "-c", 'ulimit -n 64; exec "$0" -m workers.cli "$@"', sys.executable]
+
+
+def test_silent_connections_keep_nobody_out_and_fill_no_log(tmp_path, wait_until):
+    with System(tmp_path / "one") as system, Embedded(tmp_path / "redis") as valkey:
+        system.settings["REDIS_URL"] = valkey.url
+        door = Door(system)
+        web = system.start("web", program=FEW_FILES)
+        door.open(wait_until)
+        with contextlib.ExitStack() as open_:
+            for number in range(20):
+                for _ in range(90 if number == 0 else 10):
+                    open_.enter_context(socket.create_connection(("127.0.0.1", door.port), timeout=30))
+                assert door.ask("GET", "/v1/commands/x")[0] == 404
+            assert door.ask("POST", "/v1/orders/1-01/cancellation", {}, key="c-1")[0] == 202
+        said = system.output(web)
+        assert "Traceback" not in said
+        assert len(said.splitlines()) < 20
+        assert sum(
+            line["kinds"].get("too many connections", 0) for line in system.said(web, "strangers_refused")
+        )
+        assert system.stop(web) == 0
 
 
 @pytest.mark.soak

@@ -216,3 +216,12 @@ def test_the_example_of_an_env_file_is_one(nothing_set, monkeypatch, tmp_path):
     for name in ("VTEX_APP_KEY", "VTEX_APP_TOKEN"):
         monkeypatch.setenv(name, "filled-in")
     assert settings.load().account().name == "mystore"
+
+
+@pytest.mark.parametrize("words", [["order", b"\xff"], ["pause", "--why", b"n\xe3o"]])
+def test_an_argument_that_is_no_text_is_one_sentence(words):
+    done = subprocess.run(
+        [sys.executable, "-m", "workers.cli", *words], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    place = len(words)
+    assert (done.returncode, done.stderr) == (2, f"argument {place} is not text in UTF-8\n")

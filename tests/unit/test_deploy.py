@@ -41,6 +41,17 @@ def made(tmp_path):
     return tmp_path / "deploy" / "secrets", calls.read_text()
 
 
+def test_in_containers_web_flower_and_metrics_listen_for_others():
+    """Their own rule is this machine only, which in a container is nobody."""
+    image = re.findall(r"([A-Z]+_ADDRESS)=(\S+)", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"))
+    assert dict(image) == {"WEB_ADDRESS": "0.0.0.0", "FLOWER_ADDRESS": "0.0.0.0"}
+    for service in ("web", "flower"):
+        assert COMPOSE["services"][service]["environment"][f"{service.upper()}_ADDRESS"] == "0.0.0.0"
+    base = yaml.safe_load((DEPLOY / "kubernetes/base/kustomization.yaml").read_text(encoding="utf-8"))
+    [settings] = [one["literals"] for one in base["configMapGenerator"]]
+    assert {f"{name}_ADDRESS=0.0.0.0" for name in ("WEB", "FLOWER", "METRICS")} <= set(settings)
+
+
 def test_every_secret_of_compose_and_of_the_manifests_is_made(made):
     folder, calls = made
     wanted = {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()}

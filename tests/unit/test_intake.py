@@ -72,7 +72,7 @@ def test_a_key_that_is_none(book, key):
         accept(book, key=key)
 
 
-@pytest.mark.parametrize("order", ["", None, 5, "1/2", "a b", {"x": 1}])
+@pytest.mark.parametrize("order", ["", None, 5, "1/2", "a b", {"x": 1}, ".", ".."])
 def test_an_order_id_that_is_none(book, order):
     with pytest.raises(Invalid, match="order_id: "):
         accept(book, order=order)

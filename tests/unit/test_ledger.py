@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 
 import pytest
 from hypothesis import given
@@ -737,6 +738,12 @@ def test_unusable_items_are_kept_but_not_without_end(ledger):
     assert len(kept) == 200
     assert kept[0].startswith('{"n": 209')
     assert max(map(len, kept)) <= 2000
+
+
+def test_half_a_character_is_no_reason_not_to_keep_an_item(ledger):
+    item = {"orderId": "\ud83d", "\udc00": ["\ude00\ud83d"]}
+    ledger.keep_oddity(item)
+    assert json.loads(ledger.oddities()[0]) == item
 
 
 # --- what is left, and how much of it -----------------------------------------------------------------------

@@ -144,7 +144,7 @@ def test_events_alone_are_not_a_delivery() -> None:
         ({"trackingNumber": "1", "trackingUr": "x"}, "did you mean trackingUrl?"),
         ({"trackingNumber": "1", "volumes": 1}, "volumes: is not known, and would be lost"),
         ({"trackingNumber": "1", "invoiceNumber": "1/2"}, "invoiceNumber: has other characters"),
-        ({"trackingNumber": "1\n2"}, "cannot be printed"),
+        ({"trackingNumber": "1\n2"}, "has a line break (U+000A) at position 2"),
         ({"trackingNumber": 1.0}, "1.0 is not a text"),
     ],
 )

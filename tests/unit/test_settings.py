@@ -75,6 +75,13 @@ def test_the_two_hosts_of_an_account(env: Any) -> None:
     assert account.oms_url == account.feed_url == "http://localhost:8900"
 
 
+def test_nothing_listens_for_other_machines_by_itself(env: Any) -> None:
+    env(WEB_TOKENS="a-token-of-sixteen", FLOWER_BASIC_AUTH="ops:word", METRICS_PORT="9100", WEB_ADDRESS="")
+    settings = load()
+    addresses = {settings.web_address, settings.flower_address, settings.metrics_address}
+    assert addresses == {"127.0.0.1"}
+
+
 def test_everything_else(env: Any) -> None:
     env(
         REDIS_URL="redis://redis.default:6379/0",

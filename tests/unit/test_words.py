@@ -4,7 +4,31 @@ from __future__ import annotations
 
 import pytest
 
-from workers.net.words import impersonal
+from workers.check import check_clock
+from workers.net.words import date, impersonal
+
+
+@pytest.mark.parametrize(("text", "moment"), [
+    ("Sun, 01 Mar 2026 12:00:10 GMT", "2026-03-01T12:00:10+00:00"),
+    ("Sun, 01 Mar 2026 12:00:10", "2026-03-01T12:00:10+00:00"),
+    ("Sun, 01 Mar 2026 12:00:10 -0000", "2026-03-01T12:00:10+00:00"),
+    ("Sun, 01 Mar 2026 09:00:10 -0300", "2026-03-01T09:00:10-03:00"),
+    ("yesterday", None),
+    ("Sun, 99 Mar 2026 12:00:10 GMT", None),
+    ("", None),
+    (None, None),
+])  # fmt: skip
+def test_a_date_of_a_header_has_a_zone(text, moment):
+    found = date(text)
+    assert (found and found.isoformat()) == moment
+
+
+@pytest.mark.parametrize(
+    "text", ["Sun, 01 Mar 2026 12:00:10", "Sun, 01 Mar 2026 12:00:10 -0000", "no date", None]
+)
+def test_check_compares_clocks_with_whatever_date_vtex_sends(text):
+    findings = list(check_clock(text))
+    assert [one.level for one in findings] == (["look"] if text and text != "no date" else [])
 
 
 @pytest.mark.promise("P8")

@@ -57,6 +57,15 @@ for command in (
     console.add_command(command)
 
 
+def _is_text(word: str) -> bool:
+    """What is no UTF-8 comes as halves of characters, which nothing can keep or send."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def main() -> None:
     """The entry point: whatever goes wrong is one sentence and an exit code, never a traceback."""
     import redis
@@ -65,6 +74,10 @@ def main() -> None:
     from workers.errors import OrderLinkError
     from workers.settings import SettingsError
 
+    for place, word in enumerate(sys.argv[1:], 1):
+        if not _is_text(word):
+            click.echo(f"argument {place} is not text in UTF-8", err=True)
+            sys.exit(2)
     try:
         console(prog_name="vtexorders", standalone_mode=True)
     except SettingsError as error:

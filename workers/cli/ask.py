@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -33,7 +32,7 @@ def _asking(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-_file = click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+_file = click.argument("file", type=click.File("rb"))
 
 
 @click.command()
@@ -42,7 +41,7 @@ _file = click.argument("file", type=click.File("r", encoding="utf-8-sig"))
 @_asking
 def invoice(
     order_id: str,
-    file: IO[str],
+    file: IO[bytes],
     account: str | None,
     key: str | None,
     seconds: float | None,
@@ -59,7 +58,7 @@ def invoice(
 @_asking
 def tracking(
     order_id: str,
-    file: IO[str],
+    file: IO[bytes],
     account: str | None,
     key: str | None,
     seconds: float | None,
@@ -96,7 +95,7 @@ def cancel(
 @_asking
 def change(
     order_id: str,
-    file: IO[str],
+    file: IO[bytes],
     account: str | None,
     key: str | None,
     seconds: float | None,
@@ -138,29 +137,16 @@ def _sentence(record: CommandRecord, now: float) -> str:
     return f"{record.state}: {what}" + (f": {said}" if said else "") + when
 
 
-def _json(file: IO[str]) -> Any:
+def _json(file: IO[bytes]) -> Any:
+    from workers import strict_json
+
     try:
-        return json.load(file, object_pairs_hook=_object)
-    except json.JSONDecodeError as error:
-        what = f"is not JSON: line {error.lineno}: {error.msg}"
-    except UnicodeDecodeError:
-        what = "is not text in UTF-8"
-    except RecursionError:
-        what = "is nested too deeply"
-    except ValueError as error:
-        what = f"cannot be used: {error}"
+        return strict_json.read(file.read(strict_json.LARGEST + 1))
+    except strict_json.Unreadable as error:
+        what = str(error)
     except OSError as error:
         what = f"cannot be read: {error.strerror}"
     raise click.UsageError(f"{getattr(file, 'name', 'FILE')} {what}")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; which of two values of one name is meant, nobody can tell (Output, Input)."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"{twice[:100]} stands twice in one object")
-    return made
 
 
 def _ask(

@@ -258,7 +258,7 @@ def _metrics(loaded: Settings, *collectors: Collector) -> Iterator[None]:
 def web(*, optional: bool) -> None:
     """Run the front door: the HTTP API for an ERP (WEB_TOKENS), and the receiver of VTEX's hook (HOOK_SECRET).
 
-    It listens on every address, unless WEB_ADDRESS says otherwise: put it behind TLS.
+    It speaks plain http, and listens on this machine only, unless WEB_ADDRESS says otherwise: put it behind TLS.
     """
     loaded = the_settings()
     if not loaded.front_door:
@@ -299,10 +299,13 @@ def _allowed(loaded: Settings) -> None:
 
 @contextlib.contextmanager
 def _port_told(name: str, port: int) -> Iterator[None]:
-    """A port that cannot be had is one sentence."""
+    """A port or an address that cannot be had is one sentence."""
     try:
         yield
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+            address = name.replace("PORT", "ADDRESS")
+            raise click.ClickException(f"{address} is no address of this machine: {error.strerror}") from None
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
         what = "is taken by another program" if error.errno == errno.EADDRINUSE else "is not for this user"
@@ -313,11 +316,12 @@ def _port_told(name: str, port: int) -> Iterator[None]:
 def flower() -> None:
     """Run Flower, the page that shows workers and tasks.
 
-    It listens on this machine only, unless FLOWER_BASIC_AUTH (user:password) is set.
+    It listens on this machine only, unless FLOWER_ADDRESS says otherwise; that needs FLOWER_BASIC_AUTH, too.
     """
     loaded = with_redis(the_settings(), patience=START_PATIENCE)
     _allowed(loaded)
     from workers.app import app
+    from workers.cli import flower_doors
     from workers.settings import LOOPBACK_HOSTS
 
     auth = loaded.flower_basic_auth.reveal()
@@ -325,12 +329,13 @@ def flower() -> None:
         os.environ.pop(stale, None)
     if auth:
         os.environ["FLOWER_BASIC_AUTH"] = auth  # not an argument: those show in the list of processes
-    address = loaded.flower_address or ("0.0.0.0" if auth else "127.0.0.1")  # noqa: S104 - with a password
+    address = loaded.flower_address
     if not auth and address not in LOOPBACK_HOSTS:
         raise click.UsageError(
             "FLOWER_ADDRESS is open to other machines: set FLOWER_BASIC_AUTH (user:password), too"
         )
     columns = "name,kwargs,state,received,started,runtime,worker,uuid"  # kwargs: where the order id is
+    flower_doors.shut()
     with _port_told("FLOWER_PORT", loaded.flower_port):
         app.start(
             ["flower", f"--address={address}", f"--port={loaded.flower_port}", f"--tasks_columns={columns}"]

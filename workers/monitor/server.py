@@ -10,10 +10,12 @@ import base64
 import contextlib
 import hmac
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import AF_INET6
+from socket import AF_INET6, SHUT_RDWR, socket
+from typing import Any
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -25,8 +27,10 @@ from workers.settings import Settings
 
 log = telemetry.get(__name__)
 
-#: A client that is slow does not hold a thread for longer. Seconds.
+#: A client that is slow does not hold a thread for longer: with a part of its request, nor until it is whole. Seconds.
 PATIENCE = 10.0
+#: So many may be asking at once; of more, who began first is sent away.
+MOST = 32
 
 
 class Server(ThreadingHTTPServer):
@@ -47,6 +51,7 @@ class Server(ThreadingHTTPServer):
         PlatformCollector(registry=self.registry)
         for collector in collectors:
             self.registry.register(collector)
+        self._asking: dict[socket, float] = {}
         super().__init__((settings.metrics_address, settings.metrics_port), _Handler)
         self._thread = threading.Thread(target=self.serve_forever, args=(0.2,), name="metrics", daemon=True)
 
@@ -60,6 +65,33 @@ class Server(ThreadingHTTPServer):
             self.shutdown()
             self._thread.join()
         self.server_close()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """In a thread of its own; it has a while to say what it wants."""
+        for longest in [*self._asking][: len(self._asking) - MOST + 1]:
+            self._send_away(longest)
+        self._asking[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def service_actions(self) -> None:
+        """Several times a second."""
+        for request, began in list(self._asking.items()):
+            if time.monotonic() - began > PATIENCE:
+                self._send_away(request)
+
+    def shutdown_request(self, request: Any) -> None:
+        """It has ended."""
+        self.heard(request)
+        super().shutdown_request(request)
+
+    def heard(self, request: socket) -> None:
+        """It has said what it wants: from here on it is we who take time."""
+        self._asking.pop(request, None)
+
+    def _send_away(self, request: socket) -> None:
+        self.heard(request)
+        with contextlib.suppress(OSError):
+            request.shutdown(SHUT_RDWR)  # its thread reads the end, and closes it
 
     def handle_error(self, *_: object) -> None:
         """A client that went away is nobody's trouble."""
@@ -88,6 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "vtexorders", ""
 
     def do_GET(self) -> None:
+        self.server.heard(self.connection)
         path = self.path.partition("?")[0]
         if path == "/metrics":
             self._metrics()

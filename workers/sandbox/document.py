@@ -8,7 +8,7 @@ from workers.sandbox.catalog import PAYMENTS, PLACES
 from workers.sandbox.clock import stamp
 from workers.sandbox.lines import item, metadata
 from workers.sandbox.machine import ALLOWS_CANCELLATION, ALLOWS_CHANGES, DESCRIPTIONS
-from workers.sandbox.orders import guid, identifier, sequence
+from workers.sandbox.orders import cnpj, guid, identifier, sequence
 from workers.sandbox.shipping import shipping
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _client(seed: int, order: Order, known: Facts) -> dict[str, Any]:
         "phone": _phone(order, known),
         "corporateName": company,
         "tradeName": company,
-        "corporateDocument": f"{known.cpf[:8]}000191" if known.corporate else None,
+        "corporateDocument": cnpj(known.cpf[:8]) if known.corporate else None,
         "stateInscription": "ISENTO" if known.corporate else None,
         "corporatePhone": _phone(order, known) if known.corporate else None,
         "isCorporate": known.corporate,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workers.sandbox.catalog import PRODUCTS
-from workers.sandbox.orders import guid, unique_id
+from workers.sandbox.orders import ean, guid, unique_id
 
 if TYPE_CHECKING:
     from workers.sandbox.orders import Line
@@ -34,7 +34,7 @@ def item(seed: int, order: Order, line: Line) -> dict[str, Any]:
         "uniqueId": unique_id(seed, order.index, line),
         "id": sku,
         "productId": str(501 + line.product),
-        "ean": f"789{line.product:04d}{1001 + line.product:06d}",
+        "ean": ean(f"789{line.product:04d}{1001 + line.product:05d}"),
         "lockId": order.order_id,
         "itemAttachment": {"content": {}, "name": None},
         "attachments": [],

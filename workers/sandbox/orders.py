@@ -121,6 +121,21 @@ def cpf(dice: random.Random) -> str:
     return "".join(map(str, digits))
 
 
+def cnpj(base: str) -> str:
+    """Make the CNPJ of a company's head office from eight digits; its check digits are right."""
+    digits = [int(digit) for digit in f"{base}0001"]
+    for _ in range(2):
+        weighted = sum(digit * (2 + place % 8) for place, digit in enumerate(reversed(digits)))
+        digits.append((11 - weighted % 11) % 11 % 10)
+    return "".join(map(str, digits))
+
+
+def ean(base: str) -> str:
+    """Make an EAN-13 from twelve digits; its check digit is right."""
+    weighted = sum(int(digit) * (1 + 2 * (place % 2)) for place, digit in enumerate(base))
+    return f"{base}{-weighted % 10}"
+
+
 def identifier(*parts: object) -> str:
     """Return 32 upper-case hexadecimal digits that belong to these parts, as VTEX's ids look."""
     return blake2b("|".join(map(str, parts)).encode(), digest_size=16).hexdigest().upper()

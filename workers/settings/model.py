@@ -108,12 +108,12 @@ class Settings:
     log_format: str = "json"
     log_level: str = "INFO"
     flower_port: int = 5555
-    #: Where Flower listens; "" is this machine only, or everywhere if it asks for a password.
-    flower_address: str = ""
+    #: Where Flower listens: this machine only, unless another address is set.
+    flower_address: str = "127.0.0.1"
     flower_basic_auth: Secret = field(default_factory=lambda: Secret(""))
     web_port: int = 8080
-    #: Where the front door listens; "" is every address: nobody gets in without a token.
-    web_address: str = ""
+    #: Where the front door listens: as Flower, for it speaks plain http.
+    web_address: str = "127.0.0.1"
     #: As they are written, see :mod:`workers.web.tokens`.
     web_tokens: Secret = field(default_factory=lambda: Secret(""))
     #: Of one token, in each process of the front door.

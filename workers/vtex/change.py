@@ -206,7 +206,7 @@ class ChangeSchema(Form):
     """A change of an order, in the spelling of order modifications or in that of VTEX's ERP guide."""
 
     hints: ClassVar[dict[str, str]] = {
-        "requestId": "is not taken from here; give it as the command's key",
+        "requestid": "is not taken from here; give it as the command's key",
     }
 
     reason = Text("Why; the customer can see it", longest=LONGEST_REASON, lines=True, required=True)

@@ -18,6 +18,12 @@ _FORM = re.compile(
 )
 _ECHOED = re.compile(r"[-+0-9TtZz:./ ]{1,40}")
 _FURTHEST_OFFSET = timedelta(hours=14)
+#: What programs write where they have no date: .NET and others, MySQL, Delphi, SQL Server; whatever the offset.
+_NONE = re.compile(
+    r"(?:0001-01-01|0000-00-00|1899-12-30|1900-01-01)"
+    r"(?:[Tt ]00:00(?::00(?:[.,]0{1,9})?)? ?(?:[Zz]|[+-]\d\d(?::?\d\d)?)?)?",
+    re.ASCII,
+)
 _EARLIEST_YEAR = 2000
 _FURTHEST_AHEAD = timedelta(days=366)
 EXPECTED = "write for example 2026-01-31, 2026-01-31T18:25:43 or 2026-01-31T18:25:43-03:00"
@@ -47,11 +53,18 @@ class When:
         return moment.replace(tzinfo=None)
 
 
+def is_none(value: object) -> bool:
+    """Whether it is what a program writes for "no date", such as .NET's 0001-01-01T00:00:00."""
+    return isinstance(value, str) and bool(_NONE.fullmatch(value.strip()))
+
+
 def read(value: object) -> When:
     """The date that ``value`` says; ValueError says what to write instead.
 
     A year before 2000, or a day more than a year from now, is a slip of the pen. Fractions of a second are cut.
     """
+    if is_none(value):
+        raise ValueError(f"{_shown(value)} is what programs write for no date; {EXPECTED}")
     text = value.strip() if isinstance(value, str) else ""
     match = _FORM.fullmatch(text)
     if not match:

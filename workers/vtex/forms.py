@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import unicodedata
 from dataclasses import fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -28,7 +29,7 @@ class Form(Schema):
     """
 
     open_: ClassVar[bool] = False
-    #: What to say of names that an ERP may well use here and should not.
+    #: What to say of names that an ERP may well use here and should not, by their :func:`folded` names.
     hints: ClassVar[Mapping[str, str]] = {}
 
     error_messages = {"type": "is not an object; write {…}"}  # noqa: RUF012 (marshmallow's own way)
@@ -68,7 +69,7 @@ class Form(Schema):
         )
 
     def _problem(self, name: str, known: list[str]) -> str | None:
-        if hint := self.hints.get(name):
+        if hint := self.hints.get(folded(name)):
             return hint
         if meant := resembling(name, known):
             return f"is not known; did you mean {meant}?"
@@ -79,13 +80,15 @@ class Form(Schema):
 
 def resembling(name: str, known: Iterable[str]) -> str | None:
     """The known name that somebody probably meant."""
-    plain = {_plain(own): own for own in known}
-    close = difflib.get_close_matches(_plain(name)[:_LONGEST_NAME], plain, n=1, cutoff=_LIKENESS)
+    plain = {folded(own): own for own in known}
+    close = difflib.get_close_matches(folded(name), plain, n=1, cutoff=_LIKENESS)
     return plain[close[0]] if close else None
 
 
-def _plain(name: str) -> str:
-    return "".join(char for char in name.casefold() if char.isalnum())
+def folded(name: str) -> str:
+    """A name's letters and digits without case and accents: ``Código_Rastreio`` is ``codigorastreio``."""
+    apart = unicodedata.normalize("NFKD", name[: 2 * _LONGEST_NAME]).casefold()
+    return "".join(char for char in apart if char.isalnum())[:_LONGEST_NAME]
 
 
 def fingerprint(kind: str, *parts: Any) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from marshmallow import ValidationError, post_load, validates_schema
 
+from workers.vtex import access_key
 from workers.vtex.forms import Form, fingerprint, given
 from workers.vtex.values import Cents, Choice, Count, Flag, InvoiceNumber, Many, Text, Url, When, Xml
 
@@ -137,7 +138,12 @@ class InvoiceSchema(Form):
         required=True,
     )
     items = Many(ItemSchema, "What is invoiced", least=1, required=True)
-    key = Text("The tax authority's access key", longest=200, data_key="invoiceKey", load_default=None)
+    key = Text(
+        "The tax authority's access key; of an Output, one of digits is an NF-e's, with its right check digit",
+        longest=200,
+        data_key="invoiceKey",
+        load_default=None,
+    )
     url = Url("Where the customer can see it", data_key="invoiceUrl", load_default=None)
     embedded = Xml(
         "The invoice's XML document (some marketplaces need it)",
@@ -169,9 +175,22 @@ class InvoiceSchema(Form):
                 "items",
             )
 
+    @validates_schema(skip_on_field_errors=False)
+    def _check_key(self, data: Any, **_: Any) -> None:
+        try:
+            _sent_key(data)
+        except ValueError as error:
+            raise ValidationError(str(error), "invoiceKey") from None
+
     @post_load(pass_original=True)
     def _make(self, data: dict[str, Any], original: Any, **_: Any) -> dict[str, Any]:
-        return {**data, "extra": self.strange(original)}
+        return {**data, "key": _sent_key(data), "extra": self.strange(original)}
+
+
+def _sent_key(data: Mapping[str, Any]) -> str | None:
+    """The access key as VTEX gets it. That of a return is perhaps the customer's, and passes as it is."""
+    key: str | None = data.get("key")
+    return access_key.read(key) if key and data.get("type") == "Output" else key
 
 
 def _places(ids: list[str], sku: str) -> str:

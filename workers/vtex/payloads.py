@@ -215,7 +215,9 @@ def _problem(value: object, depth: int) -> str | None:  # noqa: PLR0911 (one lad
     if isinstance(value, str):
         return _text_problem(value)
     if isinstance(value, int):
-        return None if abs(value) < LARGEST_INTEGER else "is too large a number"
+        return (
+            None if abs(value) < LARGEST_INTEGER else "is too large for a number; write it as text, in quotes"
+        )
     if isinstance(value, float):
         return None if math.isfinite(value) else "is not a number; write one, or null"
     if isinstance(value, (dict, list)) and depth > DEEPEST:
@@ -235,11 +237,11 @@ def _text_problem(text: str) -> str | None:
     if len(text) > LARGEST:
         return f"is too large; the limit is {LARGEST} characters in all"
     if "\0" in text:
-        return "has a NUL character; take it out"
+        return f"has a NUL character at position {text.index(chr(0)) + 1}; take it out"
     try:
         text.encode()
-    except UnicodeEncodeError:
-        return "has half of a character (a lone surrogate); send it as UTF-8"
+    except UnicodeEncodeError as error:
+        return f"has half of a character (a lone surrogate) at position {error.start + 1}; send it as UTF-8"
     return None
 
 

@@ -7,10 +7,11 @@ VTEX takes it only once it knows the number. Source: VTEX's orders API reference
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
+from workers.vtex import tracking_names
 from workers.vtex.forms import Form, fingerprint
 from workers.vtex.values import Flag, InvoiceNumber, Many, Text, Url, When
 
@@ -56,6 +57,8 @@ class Tracking:
 class TrackingEventSchema(Form):
     """One thing that happened to a parcel."""
 
+    hints: ClassVar[Mapping[str, str]] = tracking_names.EVENT
+
     city = Text("Where", longest=200, load_default=None)
     state = Text("Where, for example RJ", longest=100, load_default=None)
     description = Text("What happened", longest=LONGEST_DESCRIPTION, lines=True, load_default=None)
@@ -69,6 +72,8 @@ class TrackingEventSchema(Form):
 
 class TrackingSchema(Form):
     """Tracking of an invoice: the parcel's number, what happened to it, or both."""
+
+    hints: ClassVar[Mapping[str, str]] = tracking_names.TRACKING
 
     invoice_number = InvoiceNumber(
         "Which invoice; may be left out when the order has one", data_key="invoiceNumber", load_default=None

@@ -13,7 +13,7 @@ from xml.parsers import expat
 
 from marshmallow import ValidationError, fields
 
-from workers.vtex import dates, money
+from workers.vtex import characters, dates, money
 
 if TYPE_CHECKING:
     from marshmallow import Schema
@@ -84,7 +84,7 @@ class When(_Strict[dates.When | None]):
     described: ClassVar[dict[str, Any]] = {"type": "string", "example": "2026-01-31T18:25:43-03:00"}
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> dates.When | None:
-        if value == "" and not self.required:
+        if not self.required and (value == "" or dates.is_none(value)):
             return None
         try:
             return dates.read(value)
@@ -108,22 +108,19 @@ class Text(_Strict[str | None]):
             value = str(value)
         if not isinstance(value, str):
             raise ValidationError(f"{money.shown(value)} is not a text; write it in quotes")
-        text = value.strip()
+        try:
+            text = characters.cleaned(value, lines=self._lines)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
         if not text and self.required:
             raise ValidationError("is empty; it cannot be")
         if len(text) > self._longest:
             raise ValidationError(f"has {len(text)} characters; shorten it to {self._longest}")
-        allowed = text.translate(_BREAKS) if self._lines else text
-        if not allowed.isprintable():
-            raise ValidationError("has characters that cannot be printed; take them out")
         return self.checked(text) if text else None
 
     def checked(self, text: str) -> str:
         """What is sent of a text that is not blank; ValidationError if it cannot be."""
         return text
-
-
-_BREAKS = str.maketrans("\r\n\t", "   ")
 
 
 class Choice(Text):

@@ -15,6 +15,7 @@ from workers.web.guard import Guard
 from workers.web.hook import PATH, Hook
 from workers.web.openapi import document
 from workers.web.problems import Problem, reply
+from workers.web.strangers import Strangers
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 log = telemetry.get(__name__)
 
 OPERATIONS: tuple[Operation, ...] = (*commands.OPERATIONS, *orders.OPERATIONS)
+STRANGERS = web.AppKey("strangers", Strangers)
 #: Nothing that is answered here is to be kept, guessed at, or shown inside of another page.
 HEADERS = {
     "Cache-Control": "no-store",
@@ -39,7 +41,8 @@ def make(office: Office) -> web.Application:
     """The web application; it closes the office at its end."""
     app = web.Application(middlewares=[_answer_problems], client_max_size=body.LARGEST)
     clerk, events = of_commands(office), of_events(office)
-    guard, described = Guard(office, clerk), document(OPERATIONS)
+    strangers = app[STRANGERS] = Strangers()
+    guard, described = Guard(office, clerk, strangers), document(OPERATIONS)
     shown = page.render(described)
 
     async def openapi(_request: web.Request) -> web.Response:
@@ -53,13 +56,14 @@ def make(office: Office) -> web.Application:
         return reply({"ok": True})
 
     async def close(_app: web.Application) -> None:
+        strangers.close()
         await asyncio.gather(clerk.close(), events.close())
         await asyncio.to_thread(office.close)
 
     app.router.add_get("/", home, expect_handler=_expected)
     app.router.add_get("/openapi.json", openapi, expect_handler=_expected)
     app.router.add_get("/health", health, expect_handler=_expected)
-    app.router.add_post(PATH, Hook(office, events).receive, expect_handler=_expected)
+    app.router.add_post(PATH, Hook(office, events, strangers).receive, expect_handler=_expected)
     for one in OPERATIONS:
         # without the HEAD that aiohttp adds to a GET: it is not described
         app.router.add_route(one.method, one.path, partial(guard.admit, one), expect_handler=_expected)

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from workers.vtex.schemas import load_json
+from workers import strict_json
 from workers.web.problems import Problem
 
-#: Bytes: an invoice may carry its XML.
-LARGEST: Final = 4 * 2**20
+LARGEST: Final = strict_json.LARGEST
+#: No body, which is not null.
+NOTHING: Final = object()
 #: Seconds that a whole body may take to come.
 SECONDS: Final = 20.0
 #: A body that is smaller is parsed at once; a larger one would keep others waiting.
@@ -26,9 +27,9 @@ class TooLarge(Problem):
 
 
 async def read(request: web.Request, limit: int = LARGEST, *, optional: bool = False) -> Any:
-    """The JSON value of the body; with ``optional`` None if there is no body at all."""
+    """The JSON value of the body; with ``optional`` :data:`NOTHING` if there is no body at all."""
     if optional and not request.can_read_body:
-        return None
+        return NOTHING
     if request.content_type != "application/json":
         raise Problem(415, "the body must be JSON: send Content-Type: application/json")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -37,7 +38,7 @@ async def read(request: web.Request, limit: int = LARGEST, *, optional: bool = F
         raise TooLarge(limit)
     raw = await _bytes(request, limit)
     if optional and not raw:
-        return None
+        return NOTHING
     return parsed(raw) if len(raw) <= SMALL else await asyncio.to_thread(parsed, raw)
 
 
@@ -59,11 +60,8 @@ async def _bytes(request: web.Request, limit: int) -> bytes:
 
 
 def parsed(raw: bytes) -> Any:
-    """The JSON value; a problem (400) if it is none, or not UTF-8."""
+    """The JSON value; a problem (400) says why there is none."""
     try:
-        return load_json(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        why = "the body is not UTF-8"
-    except ValueError:
-        why = "the body is not JSON"
-    raise Problem(400, why)
+        return strict_json.read(raw)
+    except strict_json.Unreadable as wrong:
+        raise Problem(400, f"the body {wrong}") from None

@@ -26,9 +26,7 @@ _GIVEN = {"order_id": "orderId", "key": "Idempotency-Key"}
 
 async def _ask(ask: Ask, kind: str, payload: Any) -> web.Response:
     """Record the command and send it on its way: 202, or 200 for a repeat."""
-    key = ask.request.headers.get("Idempotency-Key")
-    if key and len(key) > 2 and key[0] == key[-1] == '"':  # noqa: PLR2004 - a structured header's string
-        key = key[1:-1]
+    key = _key(ask.request)
     check = partial(_checked, ask, kind, payload, key)
     # a small one is checked at once: a thread would cost more
     small = 0 < (ask.request.content_length or body.SMALL) < body.SMALL or not payload
@@ -43,6 +41,17 @@ async def _ask(ask: Ask, kind: str, payload: Any) -> web.Response:
         status=HTTPStatus.OK if accepted.repeated else HTTPStatus.ACCEPTED,
         headers={"Location": where},
     )
+
+
+def _key(request: web.Request) -> str | None:
+    keys = request.headers.getall("Idempotency-Key", [])
+    if len(keys) > 1:
+        problem = "Idempotency-Key: stands twice; send it once"
+        raise Problem(422, "1 problem(s); nothing was recorded", problems=[problem], member="parameter")
+    key = keys[0] if keys else None
+    if key and len(key) > 1 and key[0] == key[-1] == '"':  # a structured header's string
+        return key[1:-1]
+    return key
 
 
 def _checked(ask: Ask, kind: str, payload: Any, key: str | None) -> intake.Request:
@@ -78,7 +87,11 @@ async def tracking(ask: Ask) -> web.Response:
 
 async def cancellation(ask: Ask) -> web.Response:
     """Ask for a cancellation; without a body there is no reason."""
-    return await _ask(ask, "cancel", await body.read(ask.request, optional=True) or {})
+    payload = await body.read(ask.request, optional=True)
+    if payload is None:  # what a program has sent that lost it is no wish to cancel
+        problem = "the body is null; send an object, {…}, or no body"
+        raise Problem(422, "1 problem(s); nothing was recorded", problems=[problem])
+    return await _ask(ask, "cancel", {} if payload is body.NOTHING else payload)
 
 
 async def change(ask: Ask) -> web.Response:

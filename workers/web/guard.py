@@ -6,24 +6,23 @@ import math
 
 from aiohttp import web
 
-from workers import telemetry
 from workers.web import tokens
 from workers.web.clerk import Commands
 from workers.web.office import Office
 from workers.web.operations import Ask, Operation
 from workers.web.pace import Pace
 from workers.web.problems import Problem
+from workers.web.strangers import Strangers
 from workers.web.tokens import Token
-
-log = telemetry.get(__name__)
 
 
 class Guard:
     """Stands before every operation."""
 
-    def __init__(self, office: Office, clerk: Commands) -> None:
+    def __init__(self, office: Office, clerk: Commands, strangers: Strangers) -> None:
         self._office = office
         self._clerk = clerk
+        self._strangers = strangers
         written = office.settings.web_tokens.reveal()
         self._tokens = tokens.parse(written) if written else ()
         self._pace = Pace(office.settings.web_requests_per_minute)
@@ -31,6 +30,14 @@ class Guard:
     async def admit(self, operation: Operation, request: web.Request) -> web.Response:
         """Hand the request to the operation, or refuse it."""
         token = self._token(request)
+        if token is None:
+            wrong = Problem(
+                401,
+                "send Authorization: Bearer and a token of WEB_TOKENS",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+            guess = request.headers.get("Authorization", "")
+            raise await self._strangers.refuse(request, "token", guess, wrong)
         if wait := self._pace.wait(token.digest):
             raise Problem(
                 429,
@@ -45,17 +52,9 @@ class Guard:
             Ask(request, self._office, self._clerk, token, self._account(token, request))
         )
 
-    def _token(self, request: web.Request) -> Token:
+    def _token(self, request: web.Request) -> Token | None:
         scheme, _, presented = request.headers.get("Authorization", "").partition(" ")
-        token = tokens.find(self._tokens, presented.strip()) if scheme.lower() == "bearer" else None
-        if token is None:
-            log.warning("token_refused", path=request.path[:100])
-            raise Problem(
-                401,
-                "send Authorization: Bearer and a token of WEB_TOKENS",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-        return token
+        return tokens.find(self._tokens, presented.strip()) if scheme.lower() == "bearer" else None
 
     def _account(self, token: Token, request: web.Request) -> str:
         """The store: as the address says, or the token's, or the only one."""

@@ -18,6 +18,7 @@ from workers.web import body
 from workers.web.clerk import Events
 from workers.web.office import Office
 from workers.web.problems import Problem
+from workers.web.strangers import Strangers
 
 log = telemetry.get(__name__)
 
@@ -31,13 +32,14 @@ LARGEST = 64 * 2**10
 class Hook:
     """The receiver, for all stores of the settings."""
 
-    def __init__(self, office: Office, clerk: Events) -> None:
+    def __init__(self, office: Office, clerk: Events, strangers: Strangers) -> None:
         self._office = office
         self._clerk = clerk
+        self._strangers = strangers
 
     async def receive(self, request: web.Request) -> web.Response:
         """A ping, or an event."""
-        account = self._admitted(request)
+        account = await self._admitted(request)
         told = await body.read(request, LARGEST)
         if hook_event.is_ping(told):
             return web.json_response({})
@@ -52,7 +54,7 @@ class Hook:
         await self._clerk.accept(self._office.ledger(account.name), found.event)
         return web.json_response({})
 
-    def _admitted(self, request: web.Request) -> Account:
+    async def _admitted(self, request: web.Request) -> Account:
         """The account that is meant, if the secret is right: without it nobody learns which accounts there are."""
         settings = self._office.settings
         account = settings.accounts.get(request.match_info["account"])
@@ -64,9 +66,8 @@ class Hook:
         presented = request.headers.get(SECRET_HEADER, "")
         right = hmac.compare_digest(presented.encode(errors="surrogateescape"), secret.encode())
         if not (secret and right):
-            raise Problem(
-                401, "the hook's secret is missing or wrong: vtexorders hook configure sets it at VTEX"
-            )
+            wrong = "the hook's secret is missing or wrong: vtexorders hook configure sets it at VTEX"
+            raise await self._strangers.refuse(request, "hook", presented, Problem(401, wrong))
         if account is None:
             raise Problem(404, "there is no such store in the settings")
         return account

@@ -8,6 +8,8 @@ from collections.abc import Callable
 #: Seconds' worth of requests that may come at once.
 BURST_SECONDS = 10.0
 SMALLEST_BURST = 20
+#: So many are remembered; of more, who came longest ago is forgotten.
+MOST = 10_000
 
 
 class Pace:
@@ -22,8 +24,9 @@ class Pace:
     def wait(self, who: object) -> float:
         """0 if the request may be made now (it is counted), else the seconds until one may."""
         now = self._clock()
-        free = max(self._free.get(who, now), now) + self._interval
-        if free - now > self._room:
-            return free - now - self._room
-        self._free[who] = free
-        return 0.0
+        free = max(self._free.pop(who, now), now) + self._interval
+        wait = max(free - now - self._room, 0.0)
+        self._free[who] = free - self._interval if wait else free
+        if len(self._free) > MOST:
+            del self._free[next(iter(self._free))]
+        return wait
