@@ -12,7 +12,7 @@ help:
 	@echo "make chaos    minutes of kills and faults, then a verdict on each promise (CHAOS_ORDERS=…, CHAOS_SEED=…)"
 	@echo "make bench-web  what the front door takes a second, on this machine"
 	@echo "make check    ruff, mypy, import contracts; Dockerfile, compose file, Kubernetes manifests"
-	@echo "make audit    known vulnerabilities of what we depend on (asks the network)"
+	@echo "make audit    known weaknesses of packages and images (asks the network)"
 	@echo "make bench    how fast it is here, beside a bare script and a textbook's chain; a quarter of an hour"
 
 install: .venv/.ready
@@ -46,7 +46,7 @@ check: .venv-dev/.ready check-deploy
 check-deploy: .venv-deploy/.ready
 	.venv-deploy/bin/python deploy/validate.py
 
-# Without a network there is no answer, and that is said and is no failure.
+# Exit 2 where nobody answers: nothing was audited.
 audit: .venv-deploy/.ready
 	.venv-deploy/bin/python deploy/audit.py requirements.txt
 

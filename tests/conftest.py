@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import sqlite3
@@ -12,6 +13,12 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "deploy" / "examples"
+
+
+@pytest.fixture(autouse=True)
+def _every_credential_is_read(monkeypatch):
+    """A front door or a Flower that a test ran here must not spare the next test's settings."""
+    monkeypatch.setattr(importlib.import_module("workers.settings.load"), "_spared", frozenset())
 
 
 class SpoolErp:

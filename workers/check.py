@@ -142,7 +142,7 @@ def check_redis(client: redis.Redis, user: str | None = None, more: Sequence[str
         )
         return
     if lacking:
-        yield Finding("bad", "Redis", f"cannot be used: {rights.said(user, lacking)}", rights.DO)
+        yield Finding("bad", "Redis", f"cannot be used: {rights.said(user, lacking)}", rights.do())
         return
     fine = True
     if not info.get("aof_enabled"):
@@ -263,7 +263,8 @@ def examine(loaded: Settings, names: Sequence[str]) -> Iterator[Finding]:
 
 
 def _examine(loaded: Settings, names: Sequence[str]) -> Iterator[Finding]:
-    from workers.check_web import check_door  # noqa: PLC0415 - it needs what is here
+    from workers.check_secrecy import check_secrecy  # noqa: PLC0415 - they need what is here
+    from workers.check_web import check_door  # noqa: PLC0415
 
     sinks = _sinks(loaded, names)
     try:
@@ -276,6 +277,7 @@ def _examine(loaded: Settings, names: Sequence[str]) -> Iterator[Finding]:
     finally:
         for sink in sinks.values():
             sink.close()
+    yield from check_secrecy(loaded)
     yield from check_door(loaded)
     if loaded.redis_url is None:
         yield Finding(

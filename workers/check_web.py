@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from workers.check import Finding, good, tried
 from workers.net.transport import Answer, HiddenHeaders, NoAnswer, Transport, user_agent
-from workers.settings import LOOPBACK_HOSTS, Account, Settings
+from workers.settings import Account, Settings, is_here
 from workers.vtex.client import Vtex
 from workers.vtex.receipts import HookConfig
 from workers.web.hook import PATH, SECRET_HEADER
@@ -56,7 +56,7 @@ def _open(settings: Settings) -> Iterator[Finding]:
         ("Flower", "FLOWER", settings.flower_address, bool(settings.flower_basic_auth)),
         ("metrics", "METRICS", settings.metrics_address, bool(settings.metrics_port)),
     ):
-        if runs and address not in LOOPBACK_HOSTS:
+        if runs and not is_here(address):
             yield Finding(
                 "look",
                 about,

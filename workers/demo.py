@@ -6,6 +6,7 @@ ERP's database, and the ledger.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ import time
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 import redis
@@ -27,7 +28,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from workers import child, embedded, redis_address, settings, telemetry
+from workers import child, embedded, private, redis_address, settings, telemetry
 from workers.ledger import Counts, Ledger
 from workers.sandbox.config import SandboxConfig
 from workers.sandbox.faults import FaultPlan
@@ -118,7 +119,8 @@ class Demo:
                 valkey = stack.enter_context(embedded.Embedded(folder, lock=lock))
                 os.environ["REDIS_URL"] = valkey.url
                 loaded = settings.load()
-                telemetry.set_up(loaded, stream=stack.enter_context((folder / "log.jsonl").open("a")))
+                log = io.TextIOWrapper(_log(folder), encoding="utf-8", line_buffering=True)
+                telemetry.set_up(loaded, stream=stack.enter_context(log))
                 supervisor.watch(valkey.alive, valkey.restart)
                 me = [sys.executable, "-m", "workers.cli"]
                 for n in range(1, WORKERS + 1):
@@ -161,7 +163,7 @@ class Demo:
         """Children write to a file, so that the terminal shows the demo alone."""
 
         def spawn(argv: Any, *, env: Any = None) -> Any:
-            with (folder / "log.jsonl").open("ab") as log:
+            with _log(folder) as log:
                 return child.spawn(argv, env=env, cwd=folder, stdout=log, stderr=log)
 
         return spawn
@@ -255,10 +257,14 @@ def _empty(folder: Path) -> None:
     mark = folder / ".vtexorders-demo"
     if not mark.exists() and {path.name for path in folder.iterdir()} - {"lock"}:
         raise click.UsageError(f"{folder} has files that no demo made: name an empty folder, or a new one")
-    mark.touch()
+    os.close(private.open_own(mark, os.O_WRONLY | os.O_CREAT))
     shutil.rmtree(folder / "valkey", ignore_errors=True)
     for name in ("erp.db", "erp.db-wal", "erp.db-shm", "log.jsonl"):
         (folder / name).unlink(missing_ok=True)
+
+
+def _log(folder: Path) -> IO[bytes]:
+    return os.fdopen(private.open_own(folder / "log.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab")
 
 
 def _environment(folder: Path, vtex_url: str, flower_port: int) -> None:

@@ -28,7 +28,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from workers import child
+from workers import child, private
 
 if TYPE_CHECKING:
     import subprocess
@@ -118,7 +118,7 @@ def lock_data_dir(data_dir: Path) -> DataDirLock:
     """Become the owner of ``data_dir`` (made if missing); :class:`DataDirInUse` if somebody else is."""
     data_dir = data_dir.absolute()
     with _explained(data_dir):
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.folder(data_dir)
         fd = _try_lock(data_dir / "lock")
     if fd is None:
         raise DataDirInUse(data_dir, _read_pid(data_dir / "lock"))
@@ -173,6 +173,7 @@ class Embedded:
         try:
             with _explained(self._data_dir):
                 self._home.mkdir(mode=0o700, exist_ok=True)
+                private.check_folder(self._home)
                 self._home.chmod(0o700)
                 self._start(server, may_move=True)
         except BaseException:
@@ -294,8 +295,14 @@ class Embedded:
 
 def find(data_dir: Path) -> str | None:
     """The URL of the server that runs in ``data_dir`` now and answers, for everyone but its owner."""
+    home = data_dir.absolute() / "valkey"
     try:
-        known = _read_url(data_dir.absolute() / "valkey" / "url")
+        if home.exists():  # whoever may exchange it could name a server of his own
+            private.check_folder(home.parent)
+            private.check_folder(home)
+        known = _read_url(home / "url")
+    except private.Untrusted as error:
+        raise EmbeddedError(f"DATA_DIR cannot be used: {error.strerror}") from None
     except PermissionError:
         raise EmbeddedError(f"{data_dir} belongs to another user: run this command as that user") from None
     except OSError as error:
@@ -383,7 +390,7 @@ def _url(port: int, password: str) -> str:
 def _read_url(path: Path) -> tuple[int, str] | None:
     """Port and password, or None if there is no such file or it is damaged."""
     try:
-        found = _URL.fullmatch(path.read_text(encoding="ascii").strip())
+        found = _URL.fullmatch(private.read_own(path).strip())
     except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
         return None
     return (int(found["port"]), found["password"]) if found else None
@@ -405,7 +412,7 @@ def _write_private(path: Path, text: str) -> None:
 
 def _try_lock(path: Path) -> int | None:
     """An open, locked file, freed by the kernel at its holder's end; None when another process has it."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = private.open_own(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -424,7 +431,7 @@ def _write_pid(fd: int, pid: int) -> None:
 
 def _read_pid(path: Path) -> int | None:
     try:
-        return int(path.read_text(encoding="ascii"))
+        return int(private.read_own(path))
     except (OSError, ValueError):
         return None
 
@@ -433,6 +440,8 @@ def _read_pid(path: Path) -> int | None:
 def _explained(data_dir: Path) -> Iterator[None]:
     try:
         yield
+    except private.Untrusted as error:
+        raise EmbeddedError(f"DATA_DIR cannot be used: {error.strerror}") from None
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise EmbeddedError(

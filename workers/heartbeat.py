@@ -20,7 +20,7 @@ from typing import Any, cast
 
 import redis
 
-from workers import deaths, telemetry
+from workers import deaths, private, telemetry
 
 EVERY, EXPIRES = 5.0, 20
 #: A main loop that was silent for so long takes no work now; for so long, although Redis answers: it hangs. Seconds.
@@ -142,7 +142,8 @@ class Heartbeat(threading.Thread):
         try:
             for folder in (self._file.parent.parent, self._file.parent):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh.write_text(json.dumps(asdict(self.health())))
+            private.check_folder(self._file.parent)
+            private.write_new(fresh, json.dumps(asdict(self.health())))
             fresh.replace(self._file)
         except OSError as error:
             log.debug("heartbeat_not_written", error=type(error).__name__)
@@ -191,7 +192,7 @@ def here(folder: Path) -> list[Health]:
     said = []
     for file in sorted(folder.glob(f"{socket.gethostname()}-*.json")):
         try:
-            health = Health(**json.loads(file.read_text()))
+            health = Health(**json.loads(private.read_own(file)))
             age = time.time() - file.stat().st_mtime
         except (OSError, ValueError, TypeError):
             continue  # it ended just now, or another version wrote it

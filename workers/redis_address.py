@@ -2,7 +2,8 @@
 
 ``redis://`` is one server. ``sentinel://user:password@host1,host2,host3/service/0`` asks Sentinels which server is the
 primary now, at every new connection. ``rediss://`` and ``sentinels://`` are the same over TLS, whose certificates
-are always verified: no address can switch that off.
+are always verified: no address can switch that off. Without TLS only this machine is spoken to, and whom
+ALLOW_INSECURE_HTTP names (the settings look at that; of the primary that Sentinels name, :func:`connect` does).
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ def connect(settings: Settings, **more: Any) -> redis.Redis:
     from redis.sentinel import Sentinel  # noqa: PLC0415 - the settings need an address, and no client
 
     from workers.net.kept import Kept  # noqa: PLC0415
+    from workers.net.sentinel import without_tls  # noqa: PLC0415
 
     address = parse(str(settings.redis_url))
     options: dict[str, Any] = {
@@ -103,6 +105,8 @@ def connect(settings: Settings, **more: Any) -> redis.Redis:
     if not address.service:
         (host, port), *_ = address.hosts
         return Kept(host=host, port=port, **options)
+    if not address.tls:
+        options["connection_class"] = without_tls(settings.in_clear.to)
     watchers = Sentinel(  # type: ignore[no-untyped-call]
         address.hosts, sentinel_kwargs=_to_sentinels(address, settings), **options
     )

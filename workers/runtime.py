@@ -57,6 +57,7 @@ def open_erp(settings: Settings, pool: int) -> Sink:
         token=settings.erp_token,
         signing_secret=settings.erp_signing_secret,
         timeout=settings.http_timeout,
+        in_clear=settings.in_clear,
     )
     try:
         return open_sink(settings.erp_url, pool=pool, options=options)

@@ -16,6 +16,8 @@ import redis
 
 from workers.embedded import PORTS, Embedded, _is_free
 
+from .tls import certificate  # noqa: F401 - a fixture
+
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60.0  # seconds; no test measures time, it only must not wait for ever
 

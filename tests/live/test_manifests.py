@@ -22,7 +22,7 @@ SECRETS = {
 
 
 def deployments():
-    """The base's pods: name → its container and the keys of the secret that it mounts."""
+    """The base's pods: name → its container, and the secret's files that it mounts by their keys."""
     found = {}
     for file in yaml.safe_load((BASE / "kustomization.yaml").read_text())["resources"]:
         for one in yaml.safe_load_all((BASE / file).read_text()):
@@ -31,7 +31,7 @@ def deployments():
                 (secret,) = (volume["secret"] for volume in spec["volumes"] if "secret" in volume)
                 found[one["metadata"]["name"]] = (
                     spec["containers"][0],
-                    [item["key"] for item in secret["items"]],
+                    {item["path"]: item["key"] for item in secret["items"]},
                 )
     return found
 
@@ -46,13 +46,14 @@ class Pods:
     """One process for each deployment, with what its pod would have and nothing else."""
 
     def __init__(self, system, folder, redis_url):
-        secrets = SECRETS | {"redis-url": redis_url, "erp-url": f"sqlite:///{system.folder}/erp.db"}
+        redis_urls = dict.fromkeys(("redis-url", "redis-url-web", "redis-url-flower"), redis_url)
+        secrets = SECRETS | redis_urls | {"erp-url": f"sqlite:///{system.folder}/erp.db"}
         self.processes, self.probes = {}, {}
         for name, (container, keys) in deployments().items():
             home = folder / name
             (home / "secrets").mkdir(parents=True)
-            for key in keys:
-                (home / "secrets" / key).write_text(secrets[key])
+            for path, key in keys.items():
+                (home / "secrets" / path).write_text(secrets[key])
             port = free_port()
             own = {variable["name"]: variable["value"] for variable in container.get("env", [])}
             settings = {
@@ -78,6 +79,14 @@ def pods(tmp_path, valkey, fresh_redis):
     with contextlib.ExitStack() as stack:
         system = stack.enter_context(System(tmp_path / "system", orders=30))
         yield system, Pods(system, tmp_path / "pods", valkey)
+
+
+def test_who_speaks_with_redis_alone_gets_no_other_credential():
+    for name, (_, keys) in deployments().items():
+        alone = name in {"web", "flower"}
+        assert (
+            set(keys.values()) & {"vtex-app-key", "vtex-app-token", "erp-url", "redis-url"} == set()
+        ) == alone
 
 
 def test_pods_become_ready_work_and_end(pods, wait_until):

@@ -1,13 +1,7 @@
 """TLS before a real server: whose certificate is not signed by whom we trust, or is another host's, gets nothing."""
 
 import contextlib
-import select
 import shutil
-import socket
-import socketserver
-import ssl
-import subprocess
-import threading
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -21,52 +15,11 @@ from workers import redis_address
 from workers.settings import Account, Secret, Settings
 
 from .system import System
+from .tls import Terminator
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("openssl"), reason="openssl makes the certificates; it is not here"
 )
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """Makes a certificate for a host: the files of its key and of itself."""
-
-    def make(alternative):
-        folder = tmp_path_factory.mktemp("certificate")
-        key, crt = folder / "key.pem", folder / "crt.pem"
-        options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=redis"
-        files = ["-keyout", key, "-out", crt, "-addext", f"subjectAltName={alternative}"]
-        subprocess.run(["openssl", *options.split(), *files], check=True, capture_output=True)
-        return key, crt
-
-    return make
-
-
-class _Terminator(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-
-    def __init__(self, behind, key, crt):
-        self.behind = behind
-        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.context.load_cert_chain(crt, key)
-        super().__init__(("127.0.0.1", 0), _Passing)
-
-
-class _Passing(socketserver.BaseRequestHandler):
-    def handle(self):
-        with (
-            contextlib.suppress(OSError),
-            self.server.context.wrap_socket(self.request, server_side=True) as outer,
-            socket.create_connection(("127.0.0.1", self.server.behind)) as inner,
-        ):
-            while True:
-                ready = [outer] if outer.pending() else select.select([outer, inner], [], [])[0]
-                for end, other in ((outer, inner), (inner, outer)):
-                    if end in ready:
-                        data = end.recv(65536)
-                        if not data:
-                            return
-                        other.sendall(data)
 
 
 @pytest.fixture
@@ -76,12 +29,8 @@ def tls(valkey):
 
         def start(key, crt):
             parts = urlsplit(valkey)
-            server = stack.enter_context(_Terminator(parts.port, key, crt))
-            thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-            thread.start()
-            stack.callback(thread.join)
-            stack.callback(server.shutdown)
-            return f"rediss://:{parts.password}@127.0.0.1:{server.server_address[1]}/0"
+            port = stack.enter_context(Terminator(("127.0.0.1", parts.port), key, crt).running())
+            return f"rediss://:{parts.password}@127.0.0.1:{port}/0"
 
         yield start
 

@@ -4,6 +4,7 @@ import contextlib
 
 import pytest
 import redis
+import requests
 from celery import Celery
 
 from workers import embedded, heartbeat, rights
@@ -53,6 +54,8 @@ def test_an_erp_may_only_put_messages_into_the_default_queue(server):
         lambda: erp.lrange("celery", 0, -1),
         lambda: erp.rpop("celery"),
         lambda: erp.lpush("orders", "x"),
+        lambda: erp.lpush("celeryx", "x"),
+        lambda: erp.sadd("_kombu.binding.orders", "x"),
         lambda: erp.get("vo:store:counts"),
         lambda: erp.delete("celery"),
         erp.info,
@@ -79,6 +82,78 @@ def test_a_worker_may_not_administer_the_server_nor_touch_what_is_not_ours(serve
     ):
         with pytest.raises(redis.exceptions.NoPermissionError):
             denied()
+
+
+#: What only VTEX and the ERP are told: neither the front door nor Flower has it.
+NOT_THEIRS = dict.fromkeys(("VTEX_APP_KEY", "VTEX_APP_TOKEN", "ERP_URL"))
+TOKEN = "livetest-web-token-0123456789abcdef"
+
+
+def test_web_and_flower_need_neither_the_workers_rights_nor_its_credentials(server, tmp_path, wait_until):
+    """P8: what a broken-into front door or Flower could give away, it does not have."""
+    with System(tmp_path / "system", orders=3) as system:
+        ports = {"WEB_PORT": str(free_port()), "FLOWER_PORT": str(free_port())}
+        web = system.start("web", REDIS_URL=server.url("web"), WEB_TOKENS=TOKEN, **ports, **NOT_THEIRS)
+        flower = system.start("flower", REDIS_URL=server.url("flower"), **ports, **NOT_THEIRS)
+        running = system.start("up", REDIS_URL=server.url("worker"), WORKER_PROCESSES="1")
+        system.settings["REDIS_URL"] = server.url("worker")
+        system.each_once()
+        front = f"http://127.0.0.1:{ports['WEB_PORT']}"
+        order = system.in_erp()[0]
+        wait_until(
+            lambda: get(f"{front}/health")[0] == 200, lambda: f"the front door: {system.output(web)[-2000:]}"
+        )
+        asked = requests.post(
+            f"{front}/v1/orders/{order}/cancellation",
+            headers={"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": "c-1"},
+            json={"reason": "sem estoque"},
+            timeout=30,
+        )
+        assert asked.status_code == 202, asked.text
+        wait_until(lambda: system.run("command", "c-1").returncode == 0, "the cancellation")
+        seen = f"http://127.0.0.1:{ports['FLOWER_PORT']}"
+        wait_until(
+            lambda: "worker1-" in get(f"{seen}/workers")[1],
+            lambda: f"Flower: {system.output(flower)[-2000:]}",
+        )
+        name = next(iter(heartbeat.living(server("worker")))).partition(":")[0]
+        assert get(f"{seen}/worker/{name}")[0] == 200  # what it asks the worker itself
+        assert get(f"{seen}/broker")[0] == 200
+        denials = server("admin").execute_command("ACL", "LOG")
+        assert [(one["username"], one["object"]) for one in map(_named, denials)] == []
+        for process in (web, flower):
+            assert "permission" not in system.output(process)
+        system.stop(web)
+        system.stop(flower)
+        assert system.stop(running) == 0
+
+
+def _named(entry):
+    return entry if isinstance(entry, dict) else dict(zip(entry[::2], entry[1::2], strict=True))
+
+
+@pytest.mark.parametrize("user", ["web", "flower"])
+def test_who_only_sends_reads_no_message_and_no_more(server, user):
+    worker, other = server("worker"), server(user)
+    worker.hset("unacked", "tag", "canary")
+    worker.set("vo:store:counts", "canary")
+    assert rights.missing(other, ["orders.one"], user) == []
+    other.lpush("orders", "canary")
+    for denied in (
+        lambda: other.lrange("orders", 0, -1),
+        lambda: other.rpop("orders"),
+        lambda: other.brpop(["commands"], 1),
+        lambda: other.hgetall("unacked"),
+        lambda: other.eval("return redis.call('HGET', KEYS[1], 'tag')", 1, "unacked"),
+        lambda: other.delete("celery"),
+        other.flushall,
+        other.config_get,
+        lambda: other.publish("/0.celery.pidbox", "{}") if user == "web" else other.get("vo:store:counts"),
+    ):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            denied()
+    server.give(user, "clearselectors")
+    assert "LPUSH upkeep" in rights.missing(other, kind=user)
 
 
 def test_everything_runs_as_worker_and_commands_come_from_the_erp(server, tmp_path, wait_until):

@@ -275,3 +275,21 @@ def test_after_kill_nine_every_order_has_arrived_once(killed):
     killed.each_once()
     assert killed.stop(killed.up) == 0
     assert killed.left() == []
+
+
+def test_a_dotenv_that_others_may_read_is_told_once_at_the_start(tmp_path, wait_until):
+    """P8: a token is for our user alone."""
+    with System(tmp_path / "system") as system:
+        token = system.settings.pop("VTEX_APP_TOKEN")
+        dotenv = system.folder / ".env"
+        dotenv.write_text(f"VTEX_APP_TOKEN={token}\n")
+        dotenv.chmod(0o644)
+        running = system.start("up", WORKER_PROCESSES="1")
+        wait_until(lambda: system.json("status")["workers"] == 1, "the worker")
+        assert system.stop(running) == 0
+        said = system.output(running)
+        assert (
+            said.count(".env holds VTEX_APP_TOKEN and every user of this machine may read it: chmod 600 .env")
+            == 1
+        )
+        assert token not in said

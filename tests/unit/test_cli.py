@@ -89,12 +89,11 @@ def test_wrong_settings_are_told_all_at_once_by_every_command(call, arguments, t
     assert code == 2
     assert out == ""
     assert err.startswith("The settings need attention:\n")
-    for problem in (
-        "VTEX_ACCOUNT is missing",
-        "VTEX_APP_TOKEN has characters",
-        "ERP_URL names no database",
-        "FEED_POLL_SECONDS must be a number",
-    ):
+    credentials = ("VTEX_APP_TOKEN has characters", "ERP_URL names no database")
+    if arguments[0] in {"web", "flower"}:  # they do not read them
+        assert not any(problem in err for problem in credentials)
+        credentials = ()
+    for problem in ("VTEX_ACCOUNT is missing", *credentials, "FEED_POLL_SECONDS must be a number"):
         assert err.count(f"\n  - {problem}") == 1, err
     for secret in SECRETS:
         assert secret not in err

@@ -59,14 +59,41 @@ def test_every_secret_of_compose_and_of_the_manifests_is_made(made):
     assert wanted <= written.keys()
     assert all(text.strip() for text in written.values())
     assert "CHANGE-ME" not in written["users.acl"]
-    address = redis_address.parse(written["redis_url"].strip())
-    assert f"user worker on >{address.password} " in written["users.acl"]
+    for user, name in (("worker", "redis_url"), ("web", "redis_url_web"), ("flower", "redis_url_flower")):
+        address = redis_address.parse(written[name].strip())
+        assert address.username == user
+        assert f"user {user} on >{address.password} " in written["users.acl"]
     assert written["metrics_basic_auth"] == f"prometheus:{written['metrics_password']}"
     given = dict(re.findall(r"--from-file=([a-z-]+)=(\S+)", calls))
     manifests = "".join(file.read_text() for file in DEPLOY.rglob("kubernetes/**/*.yaml"))
     keys = set(re.findall(r"key: ([a-z-]+)[,}]", manifests))
     assert given.keys() == keys
     assert set(given.values()) <= written.keys()
+
+
+def test_what_is_made_for_compose_is_good_where_it_is_used(made, monkeypatch, tmp_path):
+    folder, _ = made
+    monkeypatch.chdir(tmp_path)
+    allowed = COMPOSE["services"]["worker-orders"]["environment"]["ALLOW_INSECURE_HTTP"]
+    assert set(allowed.split(",")) < COMPOSE["services"].keys()
+    assert COMPOSE["networks"]["inside"]["internal"]
+    for name in list(os.environ):
+        if name.startswith(OURS):
+            monkeypatch.delenv(name)
+    for name, value in {
+        "VTEX_ACCOUNT": "mystore",
+        "VTEX_APP_KEY": "a-key",
+        "VTEX_APP_TOKEN": "a-token",
+        "ERP_URL_FILE": str(folder / "erp_url"),
+        "REDIS_URL_FILE": str(folder / "redis_url"),
+        "ALLOW_INSECURE_HTTP": allowed,
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert settings.load().redis_url
+    monkeypatch.setenv("ERP_URL_FILE", "")
+    monkeypatch.setenv("ERP_URL", "https://erp.example.com/orders")
+    monkeypatch.setenv("ALLOW_INSECURE_HTTP", literals("overlays/trial")["ALLOW_INSECURE_HTTP"])
+    assert settings.load().redis_url
 
 
 def literals(kustomization):
@@ -87,7 +114,7 @@ def test_the_overlay_for_several_stores_gives_good_settings(tmp_path, monkeypatc
         "".join(f'[{store}]\napp_key_file = "key"\napp_token_file = "key"\n' for store in ("one", "two"))
     )
     (tmp_path / "stores" / "key").write_text("a-key")
-    (tmp_path / "secrets" / "redis-url").write_text("redis://redis/0")
+    (tmp_path / "secrets" / "redis-url").write_text("rediss://redis/0")
     (tmp_path / "secrets" / "erp-url").write_text("https://erp.example.com/orders")
     (tmp_path / "secrets" / "metrics-basic-auth").write_text("prometheus:a-password")
     for overlay in ("base", "overlays/production", "overlays/stores"):

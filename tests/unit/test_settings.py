@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from workers.settings import Account, Secret, Settings, SettingsError, load
+from workers.settings import Account, Secret, Settings, SettingsError, load, spare_credentials
 from workers.vtex.states import DEFAULT_FEED_STATES
 
 NEEDED = {
@@ -84,7 +84,7 @@ def test_nothing_listens_for_other_machines_by_itself(env: Any) -> None:
 
 def test_everything_else(env: Any) -> None:
     env(
-        REDIS_URL="redis://redis.default:6379/0",
+        REDIS_URL="rediss://redis.default:6379/0",
         DATA_DIR="/data",
         TIMEZONE="Europe/Vienna",
         HTTP_TIMEOUT_SECONDS="2.5",
@@ -105,7 +105,7 @@ def test_everything_else(env: Any) -> None:
     assert settings == Settings(
         accounts=settings.accounts,
         erp_url="sqlite:///erp.db",
-        redis_url="redis://redis.default:6379/0",
+        redis_url="rediss://redis.default:6379/0",
         data_dir=Path("/data"),
         timezone="Europe/Vienna",
         http_timeout=2.5,
@@ -197,6 +197,15 @@ def test_wrong_and_missing_together(env: Any) -> None:
         ("REDIS_URL", "redis://one/zero", "number of the database"),
         ("REDIS_CA", "-----BEGIN CERTIFICATE-----\nhush\n-----END CERTIFICATE-----", "PEM"),
         ("REDIS_URL", "redis://user:hush@host:port/0", "such as redis://"),
+        ("REDIS_URL", "redis://user:hush@redis/0", "use rediss://"),
+        ("REDIS_URL", "redis://hush", "use rediss://"),
+        ("REDIS_URL", "redis://:hush@10.0.0.7/0", "use rediss://"),
+        ("REDIS_URL", "sentinel://:hush@localhost,two/orders/0", "use sentinels://"),
+        ("ERP_URL", "postgresql+psycopg://user:hush@host/db?sslmode=require", "verify-full"),
+        ("ERP_URL", "postgresql+psycopg://user:hush@host/db?sslmode=verify-ca", "verify-full"),
+        ("ERP_URL", "postgresql+psycopg://user:hush@127.0.0.1/db?host=db&sslmode=prefer", "verify-full"),
+        ("ALLOW_INSECURE_HTTP", "redis,true", "0 or 1"),
+        ("ALLOW_INSECURE_HTTP", "redis://redis", "names of hosts"),
     ],
 )
 def test_one_wrong_value_is_one_problem_and_shows_no_secret(
@@ -214,12 +223,14 @@ def test_one_wrong_value_is_one_problem_and_shows_no_secret(
     [
         ("ERP_URL", "sqlite:////srv/erp.db"),
         ("ERP_URL", "sqlite:///relative/erp.db"),
-        ("ERP_URL", "postgresql+psycopg://user:p%40ss@host:5432/erp?sslmode=require"),
+        ("ERP_URL", "postgresql+psycopg://user:p%40ss@host:5432/erp?sslmode=verify-full"),
+        ("ERP_URL", "postgresql+psycopg://user:p%40ss@host:5432/erp"),
+        ("ERP_URL", "postgresql+psycopg://user@127.0.0.1/erp?sslmode=disable"),
         ("ERP_URL", "postgresql+psycopg:///erp"),
         ("REDIS_URL", "rediss://:pass@redis.example:6380/1"),
-        ("REDIS_URL", "redis://redis:6379/0"),
+        ("REDIS_URL", "redis://127.1/0"),
         ("REDIS_URL", "redis://[::1]:6379"),
-        ("REDIS_URL", "sentinel://worker:pass@one,two:26380,[::1]/orders/1"),
+        ("REDIS_URL", "sentinel://worker:pass@localhost,127.0.0.1:26380,[::1]/orders/1"),
         ("REDIS_URL", "sentinels://:p%40ss@one/orders"),
         ("VTEX_BASE_URL", "https://vtex.example/prefix"),
         ("VTEX_BASE_URL", "http://127.0.0.1:8900"),
@@ -235,6 +246,20 @@ def test_values_that_are_right(env: Any, name: str, value: str) -> None:
 def test_plain_http_elsewhere_when_allowed(env: Any) -> None:
     env(VTEX_BASE_URL="http://vtex.cluster.local", ALLOW_INSECURE_HTTP="1")
     assert load().account().base_url == "http://vtex.cluster.local"
+
+
+@pytest.mark.parametrize("allowed", ["1", "valkey, POSTGRESQL"])
+def test_without_tls_to_hosts_that_are_allowed(env: Any, allowed: str) -> None:
+    env(
+        REDIS_URL="redis://:pass@valkey/0",
+        ERP_URL="postgresql+psycopg://erp:pass@postgresql/erp?sslmode=disable",
+        ALLOW_INSECURE_HTTP=allowed,
+    )
+    assert load().redis_url == "redis://:pass@valkey/0"
+    env(VTEX_BASE_URL="http://vtex.example")
+    if allowed != "1":
+        (problem,) = problems()
+        assert problem.startswith("VTEX_BASE_URL is plain http to another machine")
 
 
 @pytest.mark.parametrize(
@@ -321,7 +346,7 @@ def test_a_dotenv_that_is_a_directory(here: Path) -> None:
 def test_nothing_secret_shows(env: Any) -> None:
     env(
         ERP_URL="postgresql+psycopg://erp:hush@host/erp",
-        REDIS_URL="redis://:hush@redis/0",
+        REDIS_URL="rediss://:hush@redis/0",
         FLOWER_BASIC_AUTH="ops:hush",
     )
     shown = repr(load()) + str(load()) + repr(load().account())
@@ -337,3 +362,25 @@ def test_a_secret() -> None:
     assert len({secret, Secret("value")}) == 1
     assert secret
     assert not Secret("")
+
+
+def test_who_speaks_with_redis_alone_reads_no_other_credential(env: Any, here: Path) -> None:
+    env(
+        VTEX_APP_KEY=None,
+        VTEX_APP_KEY_FILE="/nowhere/key",
+        ERP_URL="nonsense",
+        REDIS_URL="rediss://redis/0",
+    )
+    assert len(problems()) == 2
+    spare_credentials()
+    settings = load()
+    assert not settings.account().app_key
+    assert not settings.account().app_token  # though it is there
+    assert settings.erp_url == ""
+    assert settings.redis_url == "rediss://redis/0"
+    env(VTEX_ACCOUNT=None, ACCOUNTS_FILE="accounts.toml")
+    (here / "accounts.toml").write_text(
+        '[one]\napp_key_file = "nowhere"\nhook_secret_env = "NOWHERE"\n[two]\n'
+    )
+    (problem,) = problems()
+    assert "NOWHERE" in problem

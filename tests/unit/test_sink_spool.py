@@ -8,12 +8,11 @@ import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from workers import errors
-from workers.erp import spool, spool_memory
+from workers.erp import spool, spool_memory, spool_places
 from workers.erp.contract import STORY, SinkContract, delivery
 from workers.erp.sink import CANCELED, CANCELLATION_REQUESTED, Delivery, open_sink
 
@@ -178,19 +177,22 @@ class Killed(BaseException):
     """The process ends here."""
 
 
+real_open = os.open
+
+
 class Fate:
     """Whatever would change the disk after ``left`` more times does not any more, until the next life."""
 
     def __init__(self, left, monkeypatch):
         self.left = left
         self.dead = False
-        for owner, name in [(os, "open"), (os, "write"), (os, "fsync")]:
-            monkeypatch.setattr(owner, name, self._counted(getattr(owner, name)))
-        for name in ("rename", "unlink", "mkdir"):
-            monkeypatch.setattr(Path, name, self._counted(getattr(Path, name)))
+        for name in ("open", "write", "fsync", "rename", "unlink", "mkdir"):
+            monkeypatch.setattr(os, name, self._counted(getattr(os, name)))
 
     def _counted(self, function):
         def call(*arguments, **options):
+            if function is real_open and not arguments[1] & os.O_CREAT:  # it changes nothing
+                return function(*arguments, **options)
             self.left -= 1
             if self.left < 0:
                 self.dead = True
@@ -363,7 +365,7 @@ def test_a_file_in_its_place(tmp_path):
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
 def test_a_folder_that_nobody_may_write_to(erp, sink, monkeypatch, number):
     sink.check()
-    monkeypatch.setattr(Path, "rename", raising(number))
+    monkeypatch.setattr(os, "rename", raising(number))
     for call in (sink.check, lambda: sink.deliver(delivery())):
         with pytest.raises(errors.AccessDenied, match=r"Read-only|Permission") as caught:
             call()
@@ -400,7 +402,8 @@ def test_who_waits_too_long_tries_again_later(erp, sink, monkeypatch):
     sink.check()
     monkeypatch.setattr(spool_memory, "WAIT_SECONDS", 0.0)
     with (
-        sink._memory.of("store", "1-01"),
+        spool_places.places(erp.folder) as at,
+        spool_memory.history_of(at.known, "store", "1-01"),
         pytest.raises(errors.Unavailable, match="too many deliveries are waiting"),
     ):
         sink.deliver(delivery())
@@ -429,3 +432,80 @@ def test_spaces_and_escapes_in_the_address(tmp_path):
     (tmp_path / "my orders").mkdir()
     for address in ("my orders", "my%20orders"):
         open_sink(f"file://{tmp_path}/{address}").check()
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A folder of somebody's that nothing of ours may touch, with an old file in it."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    for name in ("precious", ".check-old", "a.jsonl", "order.json"):
+        (folder / name).write_text('{"account": "store", "orderId": "1-01"}')
+        os.utime(folder / name, (1, 1))
+    return folder
+
+
+def contents(folder):
+    return {path.name: (path.read_text(), path.stat().st_mtime) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("part", ["", "pending", "new", "known"])
+@pytest.mark.parametrize("again", [False, True], ids=["before", "afterwards"])
+def test_a_link_in_place_of_the_hidden_part_is_not_followed(erp, sink, elsewhere, part, again):
+    for name in ("pending", "new", "known"):
+        if not part:
+            (elsewhere / name).mkdir()
+            (elsewhere / name / "old").write_text("precious")
+            os.utime(elsewhere / name / "old", (1, 1))
+    hidden = erp.folder / ".vtexorders"
+    if again:
+        sink.deliver(delivery(order_id="2-01"))
+        (hidden / part).rename(erp.folder / "away")
+    elif part:
+        hidden.mkdir()
+    before = {
+        path: contents(path)
+        for path in (elsewhere, *elsewhere.iterdir())
+        if path.is_dir() and path != elsewhere
+    }
+    files = {name.name: name.read_text() for name in elsewhere.iterdir() if name.is_file()}
+    (hidden / part if part else hidden).symlink_to(elsewhere)
+    for call in (
+        sink.check,
+        lambda: sink.deliver(delivery()),
+        lambda: open_sink(erp.url).check(),
+        lambda: sink.expire(time.time()),
+        lambda: sink.forget("store", "1-01"),
+    ):
+        with pytest.raises(errors.AccessDenied, match="is no folder but a link or a file: remove it"):
+            call()
+    assert {name.name: name.read_text() for name in elsewhere.iterdir() if name.is_file()} == files
+    assert {path: contents(path) for path in before} == before
+    assert not [name for name in erp.names() if "1-01" in name]
+
+
+def test_links_among_the_files_are_not_followed(erp, sink, elsewhere):
+    sink.check()
+    hidden = erp.folder / ".vtexorders"
+    before = contents(elsewhere)
+    for name in [f"{number:02x}.jsonl" for number in range(256)]:
+        (hidden / "known" / name).symlink_to(elsewhere / "a.jsonl")
+    with pytest.raises(errors.AccessDenied, match="no plain file but a link"):
+        sink.deliver(delivery())
+    for name in [f"{number:02x}.jsonl" for number in range(256)]:
+        (hidden / "known" / name).unlink()
+        (hidden / "known" / name).hardlink_to(elsewhere / "a.jsonl")
+    with pytest.raises(errors.AccessDenied, match="hard link"):
+        sink.deliver(delivery())
+    for name in [f"{number:02x}.jsonl" for number in range(256)]:
+        (hidden / "known" / name).unlink()
+    for name in ("pipe.json", READY):
+        os.mkfifo(erp.folder / name)  # to read it would wait for ever
+    (erp.folder / "link.json").symlink_to(elsewhere / "order.json")
+    os.utime(erp.folder / "link.json", (1, 1), follow_symlinks=False)
+    (hidden / "new" / "folder").mkdir()
+    os.utime(hidden / "new" / "folder", (1, 1))
+    assert sink.expire(time.time() + 60) == 0
+    open_sink(erp.url).deliver(delivery())
+    assert (erp.folder / READY).is_file()
+    assert contents(elsewhere) == before

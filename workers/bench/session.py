@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from workers import private
 from workers.bench import invoices, light, paced, race, report, stores
 from workers.bench.race import Result
 from workers.bench.report import Figures
@@ -98,5 +100,5 @@ def _claim(folder: Path) -> None:
     mark = folder / ".vtexorders-bench"
     if folder.exists() and not mark.exists() and any(folder.iterdir()):
         raise click.UsageError(f"{folder} has files that no bench made: name an empty folder, or a new one")
-    folder.mkdir(parents=True, exist_ok=True)
-    mark.touch()
+    private.folder(folder)
+    os.close(private.open_own(mark, os.O_WRONLY | os.O_CREAT))

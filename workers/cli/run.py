@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from workers.cli.setting_up import the_settings, with_redis
+from workers.cli.setting_up import settings_to_start_with, with_redis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from workers.embedded import Embedded
     from workers.heartbeat import Health
+    from workers.rights import Kind
     from workers.runtime import Link
     from workers.settings import Settings
     from workers.vtex.schemas import FeedConfig
@@ -47,7 +48,7 @@ def up() -> None:
     from workers.redis_address import connect
     from workers.supervisor import Supervisor
 
-    loaded = the_settings()
+    loaded = settings_to_start_with()
     names: dict[str, str] = {}
 
     def noted(child: str, pid: int) -> None:
@@ -163,7 +164,7 @@ def _answers(link: Link, of: str) -> Iterator[str]:
 )
 def worker(queues: str | None, name: str) -> None:
     """Run one worker process (the Procfile and pods do)."""
-    loaded = the_settings()
+    loaded = settings_to_start_with()
     with _redis_or_own(loaded) as connected:
         _allowed(connected)
         from celery import signals as celery_signals
@@ -207,7 +208,7 @@ def worker(queues: str | None, name: str) -> None:
 @click.command()
 def beat() -> None:
     """Run beat, the clock (one is enough; several are harmless)."""
-    loaded = with_redis(the_settings(), patience=START_PATIENCE)
+    loaded = with_redis(settings_to_start_with(), patience=START_PATIENCE)
     _allowed(loaded)
     from workers import runtime
     from workers.app import app
@@ -260,7 +261,7 @@ def web(*, optional: bool) -> None:
 
     It speaks plain http, and listens on this machine only, unless WEB_ADDRESS says otherwise: put it behind TLS.
     """
-    loaded = the_settings()
+    loaded = settings_to_start_with(alone_with_redis=True)
     if not loaded.front_door:
         if not optional:
             raise click.UsageError(
@@ -272,7 +273,7 @@ def web(*, optional: bool) -> None:
         signal.sigwait(ends)
         return
     loaded = with_redis(loaded, patience=START_PATIENCE)
-    _allowed(loaded)
+    _allowed(loaded, "web")
     from workers import telemetry
     from workers.web import serve
 
@@ -281,20 +282,23 @@ def web(*, optional: bool) -> None:
         serve.run(loaded)
 
 
-def _allowed(loaded: Settings) -> None:
+def _allowed(loaded: Settings, kind: Kind = "worker") -> None:
     """A user of Redis that lacks a right is one sentence now, and not a process that dies again and again."""
     import redis
 
     from workers import queues, redis_address, rights
+    from workers.net.sentinel import PrimaryElsewhere
 
     with contextlib.closing(redis_address.connect(loaded)) as client:
         try:
-            lacking = rights.missing(client, queues.more(loaded))
+            lacking = rights.missing(client, queues.more(loaded), kind)
+        except PrimaryElsewhere as error:
+            raise click.ClickException(f"Redis: {error}") from None
         except redis.RedisError:
             return  # it is away: that is waited for
     if lacking:
         user = redis_address.parse(str(loaded.redis_url)).username
-        raise click.ClickException(f"Redis: {rights.said(user, lacking)}.\n  -> {rights.DO}")
+        raise click.ClickException(f"Redis: {rights.said(user, lacking)}.\n  -> {rights.do(kind)}")
 
 
 @contextlib.contextmanager
@@ -318,11 +322,11 @@ def flower() -> None:
 
     It listens on this machine only, unless FLOWER_ADDRESS says otherwise; that needs FLOWER_BASIC_AUTH, too.
     """
-    loaded = with_redis(the_settings(), patience=START_PATIENCE)
-    _allowed(loaded)
+    loaded = with_redis(settings_to_start_with(alone_with_redis=True), patience=START_PATIENCE)
+    _allowed(loaded, "flower")
     from workers.app import app
     from workers.cli import flower_doors
-    from workers.settings import LOOPBACK_HOSTS
+    from workers.settings import is_here
 
     auth = loaded.flower_basic_auth.reveal()
     for stale in ("FLOWER_BASIC_AUTH", "FLOWER_BASIC_AUTH_FILE", "FLOWER_PORT", "FLOWER_PORT_FILE"):
@@ -330,7 +334,7 @@ def flower() -> None:
     if auth:
         os.environ["FLOWER_BASIC_AUTH"] = auth  # not an argument: those show in the list of processes
     address = loaded.flower_address
-    if not auth and address not in LOOPBACK_HOSTS:
+    if not auth and not is_here(address):
         raise click.UsageError(
             "FLOWER_ADDRESS is open to other machines: set FLOWER_BASIC_AUTH (user:password), too"
         )

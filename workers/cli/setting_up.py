@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: In the environment of a process whose parent has told the warnings.
+_TOLD = "_VTEXORDERS_TOLD"
+
 #: Of a command that does something: it must be clear to which store.
 account_option = click.option(
     "--account", metavar="NAME", help="Which store; may be left out when there is one."
@@ -32,6 +35,21 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON doc
 def the_settings() -> Settings:
     """The settings; what is wrong with them ends the command with exit 2."""
     return settings.load()
+
+
+def settings_to_start_with(*, alone_with_redis: bool = False) -> Settings:
+    """The settings of a process that stays; what should be known of them is said once, by the first that starts.
+
+    ``alone_with_redis``: it speaks neither with VTEX nor with the ERP, and does not read what only they are told.
+    """
+    if alone_with_redis:
+        settings.spare_credentials()
+    loaded = the_settings()
+    if not os.environ.get(_TOLD):
+        for warning in loaded.warnings:
+            click.echo(f"Warning: {warning}", err=True)
+        os.environ[_TOLD] = "1"
+    return loaded
 
 
 def with_redis(loaded: Settings, url: str | None = None, *, patience: float = 0.0) -> Settings:

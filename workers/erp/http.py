@@ -17,6 +17,7 @@ from workers.erp.envelope import envelope
 from workers.erp.privacy import fit_to_print
 from workers.net.transport import Answer, HiddenHeaders, NoAnswer, Transport, user_agent
 from workers.net.words import pointed_to, retry_after
+from workers.settings.address_secrets import secrets_in
 from workers.vtex.schemas import load_json
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class HttpSink:
         self._host, self._target, credentials = _parts(url)
         self._name = urlsplit(self._host).netloc
         self._headers = _headers(options.token.reveal(), credentials)
-        self._secrets = _secrets(options, credentials, self._target)
+        self._secrets = _secrets(options, url)
         self._keys = _keys(options)
         self._clock = clock
         self._transport = Transport(
@@ -193,20 +194,10 @@ def _headers(token: str, credentials: str) -> HiddenHeaders:
     return headers
 
 
-def _secrets(options: SinkOptions, credentials: str, target: str) -> tuple[str, ...]:
-    """What the ERP may echo and nobody may read: in its words it is hidden."""
-    query = target.partition("?")[2]
-    return tuple(
-        filter(
-            None,
-            (
-                options.token.reveal(),
-                *options.signing_secret.reveal().split(),
-                credentials.partition(":")[2],
-                query,
-            ),
-        )
-    )
+def _secrets(options: SinkOptions, url: str) -> tuple[str, ...]:
+    """What the ERP may echo and nobody may read: in its words it is hidden. The longest first."""
+    found = {options.token.reveal(), *options.signing_secret.reveal().split(), *secrets_in(url)}
+    return tuple(sorted(found - {""}, key=len, reverse=True))
 
 
 def _keys(options: SinkOptions) -> tuple[bytes, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, cast, runtime_checkable
 
 from workers import errors
-from workers.settings import Secret
+from workers.settings import InClear, Secret
 
 #: The order may be prepared: it is ready for handling, or was moved on by hand.
 ORDER_READY = "order.ready"
@@ -48,13 +48,15 @@ class SinkOptions:
 
     ``token`` is ERP_TOKEN and ``signing_secret`` is ERP_SIGNING_SECRET; both are empty when they are not set, and
     ``reveal()`` gives the text. ``timeout`` is how many seconds the ERP may stay silent
-    (HTTP_TIMEOUT_SECONDS), ``threads`` how many deliveries may go on at once.
+    (HTTP_TIMEOUT_SECONDS), ``threads`` how many deliveries may go on at once. ``in_clear`` says to whom
+    anything may be sent without TLS (ALLOW_INSECURE_HTTP).
     """
 
     token: Secret = field(default_factory=lambda: Secret(""))
     signing_secret: Secret = field(default_factory=lambda: Secret(""))
     timeout: float = 10.0
     threads: int = 64
+    in_clear: InClear = field(default_factory=InClear)
 
 
 @dataclass(frozen=True, slots=True)

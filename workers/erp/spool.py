@@ -32,13 +32,12 @@ from urllib.parse import quote, unquote
 from workers import errors
 from workers.erp import sink
 from workers.erp.envelope import envelope
-from workers.erp.spool_memory import Given, History, Memory, sync_folder
+from workers.erp.spool_memory import Given, History, history_of
+from workers.erp.spool_places import Places, places, sync
+from workers.private import Untrusted, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-#: The hidden part of the folder: files that are being written, and the memory.
-HIDDEN = ".vtexorders"
 
 _CHECK = ".check-"
 _TYPES = sink.OCCURRENCES | {sink.ORDER_READY, sink.CANCELED}
@@ -62,10 +61,6 @@ class SpoolSink:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._pending = folder / HIDDEN / "pending"
-        self._new = folder / HIDDEN / "new"
-        self._known = folder / HIDDEN / "known"
-        self._memory = Memory(self._known)
         self._preparing = threading.Lock()
         self._prepared = False
 
@@ -77,7 +72,7 @@ class SpoolSink:
         if delivery.type not in _TYPES:
             raise errors.Invalid(f"the spool folder knows no delivery of type {delivery.type!r}")
         content = envelope(delivery)
-        self._run(lambda: self._deliver(delivery, content))
+        self._run(lambda at: self._deliver(at, delivery, content))
 
     def check(self) -> None:
         """Write a file and move it, as a delivery does, and remove it."""
@@ -91,13 +86,13 @@ class SpoolSink:
         """See :class:`workers.erp.sink.Forgetful`: the files that the ERP has not taken."""
         gone = 0
 
-        def erase() -> None:
+        def erase(at: Places) -> None:
             nonlocal gone
-            with self._memory.of(account, order_id) as history:
+            with history_of(at.known, account, order_id) as history:
                 for given in history.given:
-                    for folder in (self._pending, self._folder):
+                    for folder in (at.pending, at.root):
                         with suppress(FileNotFoundError):
-                            (folder / given.name).unlink()
+                            os.unlink(given.name, dir_fd=folder)
                             gone += 1
 
         self._run(erase)
@@ -107,24 +102,25 @@ class SpoolSink:
         """See :class:`workers.erp.sink.Forgetful`: files that the ERP has not taken in all that time."""
         gone = 0
 
-        def erase() -> None:
+        def erase(at: Places) -> None:
             nonlocal gone
-            for path in self._folder.glob("*.json"):
+            for name in _files(at.root):
                 with suppress(FileNotFoundError):
-                    if path.stat().st_mtime < before and _whose(path):
-                        path.unlink()
+                    if _changed(name, at.root) < before and _whose(name, at.root):
+                        os.unlink(name, dir_fd=at.root)
                         gone += 1
 
         self._run(erase)
         return gone
 
-    def _run(self, work: Callable[[], None]) -> None:
+    def _run(self, work: Callable[[Places], None]) -> None:
         """Do it, once more if the hidden part turns out to be gone, and raise only errors of our own."""
         failure: errors.OrderLinkError | None = None
         for _ in range(2):
             try:
                 self._prepare()
-                work()
+                with places(self._folder) as at:
+                    work(at)
             except OSError as error:
                 self._prepared = False
                 failure = self._explain(error)
@@ -150,138 +146,164 @@ class SpoolSink:
         with self._preparing:
             if self._prepared:
                 return
-            for folder in (self._folder / HIDDEN, self._pending, self._new, self._known):
-                with suppress(FileExistsError):
-                    folder.mkdir()
-                    sync_folder(folder.parent)
-            self._clean_up()
+            with places(self._folder, make=True) as at:
+                self._clean_up(at)
             self._prepared = True
 
-    def _clean_up(self) -> None:
+    def _clean_up(self, at: Places) -> None:
         """What processes that died have left: finish it or throw it away."""
-        for path in self._pending.glob("*.json"):
-            self._finish_pending(path)
-        for path in (*self._new.iterdir(), *self._pending.glob(f"{_CHECK}*")):
-            with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
-                    path.unlink()
+        for name in _files(at.pending):
+            self._finish_pending(at, name)
+        checks = (name for name in _names(at.pending) if name.startswith(_CHECK))
+        for folder, name in (
+            *((at.new, name) for name in _names(at.new)),
+            *((at.pending, one) for one in checks),
+        ):
+            # a folder is none of ours
+            with suppress(FileNotFoundError, IsADirectoryError, PermissionError):
+                if time.time() - _changed(name, folder) > _STALE_SECONDS:
+                    os.unlink(name, dir_fd=folder)
 
-    def _finish_pending(self, path: Path) -> None:
-        whose = _whose(path)
+    def _finish_pending(self, at: Places, name: str) -> None:
+        whose = _whose(name, at.pending)
         if not whose:
             return
-        with self._memory.of(*whose) as history:
+        with history_of(at.known, *whose) as history:
             for given in history.given:
-                if given.name == path.name:
-                    self._publish(given, history)
+                if given.name == name:
+                    self._publish(at, given, history)
                     return
         # Not noted, so not acknowledged: its delivery comes again and begins anew.
 
-    def _check(self) -> None:
+    def _check(self, at: Places) -> None:
         name = f"{_CHECK}{uuid.uuid4().hex}"
-        self._write(b"{}", name)
-        (self._pending / name).rename(self._folder / name)
-        sync_folder(self._folder)
-        (self._folder / name).unlink()
+        self._write(at, b"{}", name)
+        os.rename(name, name, src_dir_fd=at.pending, dst_dir_fd=at.root)
+        sync(at.root)
+        os.unlink(name, dir_fd=at.root)
 
-    def _deliver(self, delivery: sink.Delivery, content: bytes) -> None:
-        with self._memory.of(delivery.account, delivery.order_id) as history:
+    def _deliver(self, at: Places, delivery: sink.Delivery, content: bytes) -> None:
+        with history_of(at.known, delivery.account, delivery.order_id) as history:
             ended = delivery.type == sink.ORDER_READY and history.of_type(sink.CANCELED)
             if delivery.redelivered and not ended:  # though the ERP has taken it before
                 recurs = delivery.type in sink.OCCURRENCES
-                self._give(
-                    _given(delivery, with_instant=True) if recurs else self._first(delivery), content, history
-                )
+                again = _given(delivery, with_instant=True) if recurs else self._first(at, delivery)
+                self._give(at, again, content, history)
             elif delivery.type == sink.ORDER_READY:
-                self._deliver_order(delivery, content, history)
+                self._deliver_order(at, delivery, content, history)
             else:
-                self._deliver_event(delivery, content, history)
+                self._deliver_event(at, delivery, content, history)
 
-    def _deliver_order(self, delivery: sink.Delivery, content: bytes, history: History) -> None:
+    def _deliver_order(self, at: Places, delivery: sink.Delivery, content: bytes, history: History) -> None:
         if history.of_type(sink.CANCELED):
             return
         orders = history.of_type(sink.ORDER_READY)
         if not orders:
-            self._give(self._first(delivery), content, history)
+            self._give(at, self._first(at, delivery), content, history)
             return
         latest = max(orders, key=lambda given: given.last_change)
         if delivery.last_change <= latest.last_change:
-            self._publish(latest, history)  # unless that was done
+            self._publish(at, latest, history)  # unless that was done
             return
         newer = Given(sink.ORDER_READY, delivery.last_change, latest.name)
         requests = history.of_type(sink.CANCELLATION_REQUESTED)
-        if self._withdraw(latest.name):
-            self._give(newer, content, history)
+        if self._withdraw(at, latest.name):
+            self._give(at, newer, content, history)
         elif any(request.last_change > latest.last_change for request in requests):
             # The ERP has taken the order and holds it back: tell it to go on.
-            self._give(_given(delivery, with_instant=True), content, history)
+            self._give(at, _given(delivery, with_instant=True), content, history)
         else:
             history.add(newer)  # the ERP has taken the order, and never gets it twice
 
-    def _deliver_event(self, delivery: sink.Delivery, content: bytes, history: History) -> None:
+    def _deliver_event(self, at: Places, delivery: sink.Delivery, content: bytes, history: History) -> None:
         recurs = delivery.type in sink.OCCURRENCES
         for given in history.of_type(delivery.type):
             if not recurs or given.last_change == delivery.last_change:
-                self._publish(given, history)  # unless that was done
+                self._publish(at, given, history)  # unless that was done
                 return
-        self._give(_given(delivery, with_instant=recurs), content, history)
+        self._give(at, _given(delivery, with_instant=recurs), content, history)
 
-    def _first(self, delivery: sink.Delivery) -> Given:
+    def _first(self, at: Places, delivery: sink.Delivery) -> Given:
         """The file of a new order. Two stores may need one name: ``a-b`` with ``1``, and ``a`` with ``b-1``."""
         given = _given(delivery)
-        whose = _whose(self._folder / given.name)
+        whose = _whose(given.name, at.root)
         if whose and whose != (delivery.account, delivery.order_id):
             mark = hashlib.sha256(f"{delivery.account}\0{delivery.order_id}".encode()).hexdigest()[:8]
             return replace(given, name=given.name.removesuffix(".json") + f"~{mark}.json")
         return given
 
-    def _give(self, given: Given, content: bytes, history: History) -> None:
-        self._write(content, given.name)
+    def _give(self, at: Places, given: Given, content: bytes, history: History) -> None:
+        self._write(at, content, given.name)
         history.add(given)
-        self._publish(given, history)
+        self._publish(at, given, history)
 
-    def _write(self, content: bytes, name: str) -> None:
+    def _write(self, at: Places, content: bytes, name: str) -> None:
         """A whole file in ``pending``, on the disk."""
-        path = self._new / uuid.uuid4().hex
+        fresh = uuid.uuid4().hex
         try:
             # Not by tempfile, whose files only their owner may read: the ERP is somebody else.
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            handle = open_file(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=at.new)
             with open(handle, "wb") as file:  # noqa: PTH123 - a handle, not a path
                 file.write(content)
                 file.flush()
                 os.fsync(handle)
-            path.rename(self._pending / name)
+            os.rename(fresh, name, src_dir_fd=at.new, dst_dir_fd=at.pending)
         except BaseException:
-            path.unlink(missing_ok=True)
+            _remove(fresh, at.new)
             raise
-        sync_folder(self._pending)
+        sync(at.pending)
 
-    def _publish(self, given: Given, history: History) -> None:
+    def _publish(self, at: Places, given: Given, history: History) -> None:
         """Move it out of ``pending``, if it is still there."""
-        pending = self._pending / given.name
-        if not pending.exists():
+        if not _is_there(given.name, at.pending):
             return
         if given.type == sink.CANCELED:
             # Before the ERP sees that it is canceled, for it may take files in any order.
             for order in history.of_type(sink.ORDER_READY):
-                (self._pending / order.name).unlink(missing_ok=True)
-                (self._folder / order.name).unlink(missing_ok=True)
-        pending.rename(self._folder / given.name)
-        sync_folder(self._folder)
+                _remove(order.name, at.pending)
+                _remove(order.name, at.root)
+        os.rename(given.name, given.name, src_dir_fd=at.pending, dst_dir_fd=at.root)
+        sync(at.root)
 
-    def _withdraw(self, name: str) -> bool:
+    def _withdraw(self, at: Places, name: str) -> bool:
         """Take a file back into ``pending``; False if the ERP has it. Only one of the two can move it."""
         with suppress(FileNotFoundError):
-            (self._folder / name).rename(self._pending / name)
-        return (self._pending / name).exists()
+            os.rename(name, name, src_dir_fd=at.root, dst_dir_fd=at.pending)
+        return _is_there(name, at.pending)
 
 
-def _whose(path: Path) -> tuple[str, str] | None:
+def _names(folder: int) -> list[str]:
+    return os.listdir(folder)
+
+
+def _files(folder: int) -> list[str]:
+    return [name for name in _names(folder) if name.endswith(".json")]
+
+
+def _changed(name: str, folder: int) -> float:
+    return os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime
+
+
+def _is_there(name: str, folder: int) -> bool:
+    try:
+        _changed(name, folder)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _remove(name: str, folder: int) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
+
+
+def _whose(name: str, folder: int) -> tuple[str, str] | None:
     """Account and order of a file; None if it is not there any more, or nothing of ours."""
     try:
-        content = json.loads(path.read_bytes())
+        with open(open_file(name, os.O_RDONLY, dir_fd=folder), "rb") as file:  # noqa: PTH123 - a handle, not a path
+            content = json.loads(file.read())
         return str(content["account"]), str(content["orderId"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
+    except (FileNotFoundError, Untrusted, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

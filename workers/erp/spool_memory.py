@@ -20,9 +20,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workers.erp.spool_places import sync
+from workers.private import open_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 #: Seconds to wait for somebody else who delivers an order that shares the same file.
 WAIT_SECONDS = 30.0
@@ -38,29 +40,26 @@ class Given:
     name: str
 
 
-class Memory:
-    """The memory of one folder; for all threads, and beside other processes that use the same folder."""
+@contextmanager
+def history_of(folder: int, account: str, order_id: str) -> Iterator[History]:
+    """The history of one order in the memory's open folder.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    @contextmanager
-    def of(self, account: str, order_id: str) -> Iterator[History]:
-        """The history of one order, which nobody else can read or change meanwhile."""
-        digest = hashlib.sha256(f"{account}\0{order_id}".encode()).hexdigest()
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        handle = os.open(self._folder / f"{digest[:2]}.jsonl", flags, 0o666)
-        try:
-            _lock(handle)
-            yield History(handle, self._folder, account, order_id)
-        finally:
-            os.close(handle)  # which unlocks, as the end of the process does
+    Nobody else can read or change it meanwhile, be it a thread or another process.
+    """
+    digest = hashlib.sha256(f"{account}\0{order_id}".encode()).hexdigest()
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+    handle = open_file(f"{digest[:2]}.jsonl", flags, 0o666, dir_fd=folder)
+    try:
+        _lock(handle)
+        yield History(handle, folder, account, order_id)
+    finally:
+        os.close(handle)  # which unlocks, as the end of the process does
 
 
 class History:
     """What the ERP was given of one order, the earliest first."""
 
-    def __init__(self, handle: int, folder: Path, account: str, order_id: str) -> None:
+    def __init__(self, handle: int, folder: int, account: str, order_id: str) -> None:
         self._handle = handle
         self._folder = folder
         self._whose = json.dumps([account, order_id])[:-1]
@@ -75,7 +74,7 @@ class History:
         line = f"{self._whose}, {json.dumps([given.type, given.last_change, given.name])[1:]}\n".encode()
         size = os.fstat(self._handle).st_size
         if size == 0:
-            sync_folder(self._folder)  # the file itself may be new
+            sync(self._folder)  # the file itself may be new
         elif os.pread(self._handle, 1, size - 1) != b"\n":
             line = b"\n" + line  # after a power cut
         try:
@@ -93,18 +92,6 @@ class History:
                 if line.startswith(start) and line.endswith(b"\n"):
                     with contextlib.suppress(ValueError):
                         yield Given(*json.loads(line)[2:])
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring names that were made, changed or removed in a folder to the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):  # some network drives cannot
-            raise
-    finally:
-        os.close(handle)
 
 
 def _write(handle: int, line: bytes) -> None:

@@ -109,7 +109,7 @@ _TABLES = (ORDERS, EVENTS)
 
 def open_sink(url: str, options: sink.SinkOptions) -> sink.Sink:
     """See :func:`workers.erp.sink.open_sink`."""
-    return SqlSink(sql_engine.connect(url, options.threads))
+    return SqlSink(sql_engine.connect(url, options.threads, options.in_clear))
 
 
 class SqlSink:
@@ -208,7 +208,7 @@ class SqlSink:
                     self._prepare()
                     work()
             except (*_FAILURES, *of_psycopg("Error")) as error:
-                failure = explain(error, self._database.name)
+                failure = explain(error, self._database.name, self._database.secrets)
                 stale = isinstance(error, exc.DBAPIError) and error.connection_invalidated
             else:
                 return

@@ -17,9 +17,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import QueuePool
 
 from workers import errors
+from workers.erp import sql_tls
+from workers.settings import InClear
+from workers.settings.address_secrets import secrets_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from sqlalchemy.engine import URL
 
@@ -54,10 +57,19 @@ _POSTGRESQL_SESSION = """
 """
 
 
-def connect(url: str, threads: int) -> PostgreSQL | SQLite:
+def connect(url: str, threads: int, in_clear: InClear | None = None) -> PostgreSQL | SQLite:
     """The database that ``url`` names; nothing is opened yet."""
     parsed = parse(url)
-    return SQLite(parsed) if parsed.drivername == "sqlite" else PostgreSQL(parsed, threads)
+    if parsed.drivername == "sqlite":
+        return SQLite(parsed)
+    problem = ""
+    try:
+        return PostgreSQL(
+            parsed, threads, sql_tls.options(parsed, (in_clear or InClear()).to), secrets_in(url)
+        )
+    except ValueError as error:
+        problem = str(error)
+    raise errors.Invalid(f"the ERP's address {problem}")
 
 
 def parse(url: str) -> URL:
@@ -65,6 +77,8 @@ def parse(url: str) -> URL:
     parsed: URL | None = None
     with suppress(exc.ArgumentError, ValueError):
         parsed = sa.make_url(url)
+        if parsed.drivername == "postgresql+psycopg":
+            sql_tls.arguments(parsed)
     if parsed is None:
         raise errors.Invalid("the ERP's address cannot be read; it looks like sqlite:///erp.db")
     if parsed.drivername == "sqlite":
@@ -122,8 +136,10 @@ class PostgreSQL:
     now = sa.text("CURRENT_TIMESTAMP")
     insert = staticmethod(postgresql.insert)
 
-    def __init__(self, url: URL, threads: int) -> None:
-        self.name = f"PostgreSQL database {url.database} at {url.host or 'the local socket'}"
+    def __init__(self, url: URL, threads: int, tls: Mapping[str, str], secrets: Collection[str] = ()) -> None:
+        host = str(sql_tls.arguments(url).get("host") or "the local socket")
+        self.name = f"PostgreSQL database {url.database} at {host}"
+        self.secrets = secrets
         self.prepared = False
         connections = min(threads, MOST_CONNECTIONS)
         self.engine = sa.create_engine(
@@ -132,6 +148,7 @@ class PostgreSQL:
                 # A pooler may hand each transaction to another server process, which knows no such statement.
                 "prepare_threshold": None,
                 **{name: value for name, value in _POSTGRESQL.items() if name not in url.query},
+                **tls,
             },
             hide_parameters=True,
             isolation_level="READ COMMITTED",
@@ -169,6 +186,7 @@ class SQLite:
         self._opened: tuple[int, int] | None = None
         self.name = f"SQLite file {self._path.name}"
         self.prepared = False
+        self.secrets: Collection[str] = ()
         self.engine = sa.create_engine(
             url,
             connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},

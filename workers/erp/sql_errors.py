@@ -19,6 +19,8 @@ from sqlalchemy import exc
 from workers import errors
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import psycopg
 
 #: SQLSTATE (or its class, the first two characters) → what it means; the longest match counts.
@@ -70,8 +72,11 @@ def of_psycopg(name: str) -> Any:
     return (getattr(psycopg, name),) if psycopg else ()
 
 
-def explain(error: Exception, where: str) -> errors.OrderLinkError:
-    """The error of ours that ``error`` means; its message names ``where`` and quotes nobody's data."""
+def explain(error: Exception, where: str, secrets: Collection[str] = ()) -> errors.OrderLinkError:
+    """The error of ours that ``error`` means; its message names ``where`` and quotes nobody's data.
+
+    ``secrets``, those of the address, are struck out: libpq quotes a parameter that it does not understand.
+    """
     if isinstance(error, exc.TimeoutError | TimeoutError):
         return errors.Unavailable(f"{where}: too many deliveries are waiting for it")
     if isinstance(error, UnicodeError):
@@ -80,7 +85,7 @@ def explain(error: Exception, where: str) -> errors.OrderLinkError:
     if isinstance(cause, sqlite3.Error):
         return _from_sqlite(cause, where)
     if isinstance(cause, of_psycopg("Error")):
-        return _from_postgresql(cause, where)
+        return _from_postgresql(cause, where, secrets)
     if isinstance(cause, OSError):
         return errors.AccessDenied(f"{where}: {cause.strerror or type(cause).__name__}")
     return errors.Unavailable(f"{where}: {type(cause).__name__}")
@@ -94,7 +99,7 @@ def _from_sqlite(cause: sqlite3.Error, where: str) -> errors.OrderLinkError:
     return kind(f"{where}: {_short(str(cause))}", code=name)
 
 
-def _from_postgresql(cause: psycopg.Error, where: str) -> errors.OrderLinkError:
+def _from_postgresql(cause: psycopg.Error, where: str, secrets: Collection[str]) -> errors.OrderLinkError:
     if cause.sqlstate:
         kind = _longest(_SQLSTATES, cause.sqlstate, [cause.sqlstate[:2]]) or errors.Unavailable
         words = cause.diag.message_primary or type(cause).__name__
@@ -104,8 +109,13 @@ def _from_postgresql(cause: psycopg.Error, where: str) -> errors.OrderLinkError:
     if isinstance(cause, of_psycopg("DataError")):  # refused by the driver before anything was sent
         return errors.Rejected(f"{where}: the order holds a character that cannot be stored")
     words = _USER.sub(r"\1", str(cause))
+    for secret in sorted(secrets, key=len, reverse=True):
+        words = words.replace(secret, "***")
     denied = isinstance(cause, of_psycopg("ProgrammingError")) or _LOGIN_REFUSED.search(words)
     words = words.partition("\n")[0].rpartition("failed: ")[2].removeprefix("FATAL:").strip()
+    if "certificate" in words:
+        words = f"{_short(words)} (sslrootcert=FILE in ERP_URL names a signer of your own)"
+        return errors.AccessDenied(f"{where}: {words}")
     return (errors.AccessDenied if denied else errors.Unavailable)(f"{where}: {_short(words)}")
 
 

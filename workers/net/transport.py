@@ -13,16 +13,17 @@ import ssl
 import time
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
 from requests.structures import CaseInsensitiveDict
-from requests.utils import get_environ_proxies
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
 
 from workers.net.bounded import SILENCES, BoundedAdapter
-from workers.settings import LOOPBACK_HOSTS
+from workers.settings import is_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -102,7 +103,7 @@ class Transport:
 
     def prepare(self, host: str) -> None:
         """Read the proxy settings for that base address, once: each reading costs more than a call."""
-        local = urlsplit(host).hostname in LOOPBACK_HOSTS  # where a proxy would look at its own machine
+        local = is_here(urlsplit(host).hostname)  # where a proxy would look at its own machine
         self._proxies[host] = {} if local else get_environ_proxies(host)
 
     def exchange(
@@ -157,6 +158,12 @@ def _ca_bundle() -> str | bool:
         if path := os.environ.get(name):
             return path
     return True
+
+
+def ca_file() -> str:
+    """The file of those whom https trusts, for others that speak TLS."""
+    named = _ca_bundle()
+    return named if isinstance(named, str) and Path(named).is_file() else DEFAULT_CA_BUNDLE_PATH
 
 
 def _read(response: requests.Response, limit: int, deadline: float) -> tuple[bytes, str | None]:

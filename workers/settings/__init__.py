@@ -3,7 +3,17 @@
 Every problem is reported at once, and none shows a secret.
 """
 
-from workers.settings.load import load
-from workers.settings.model import LOOPBACK_HOSTS, Account, Secret, Settings, SettingsError
+from workers.settings.in_clear import InClear, is_here
+from workers.settings.load import load, spare_credentials
+from workers.settings.model import Account, Secret, Settings, SettingsError
 
-__all__ = ["LOOPBACK_HOSTS", "Account", "Secret", "Settings", "SettingsError", "load"]
+__all__ = [
+    "Account",
+    "InClear",
+    "Secret",
+    "Settings",
+    "SettingsError",
+    "is_here",
+    "load",
+    "spare_credentials",
+]

@@ -16,8 +16,8 @@ import re
 import stat
 import tomllib
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from workers.settings.address_secrets import secrets_in
 from workers.settings.reader import Environment, Reader, trimmed
 from workers.settings.values import host_word
 
@@ -115,6 +115,7 @@ class OneStore(Reader):
         private: bool,
     ) -> None:
         super().__init__(environment.problems)
+        self.spared = environment.spared
         self.name = name
         self._table, self._path, self._environment = table, path, environment
         self._lines, self._private = lines, private
@@ -160,7 +161,7 @@ class OneStore(Reader):
             if value is None:
                 self.problem(f"{self._at(way)} names {text[:60]}, which the environment does not have")
             return value
-        if not self._private and (key in _SECRETS or _has_password(text)):
+        if not self._private and (key in _SECRETS or secrets_in(text)):
             self.problem(
                 f"{self._at(key)} stands in a file that others may read: use {key}_file or {key}_env"
                 f" (or chmod 600 {self._path.name})"
@@ -184,13 +185,6 @@ class OneStore(Reader):
         if text is None:
             self.problem(f"{self._at(key)} is empty: give it a value, or leave the line out")
         return text
-
-
-def _has_password(text: str) -> bool:
-    try:
-        return bool(urlsplit(text).password)
-    except ValueError:
-        return False
 
 
 def _lines(text: str) -> dict[tuple[str, str], int]:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workers.scope import Scope
+from workers.settings.in_clear import InClear
 from workers.vtex.states import DEFAULT_FEED_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class SettingsError(Exception):
@@ -85,6 +84,8 @@ class Settings:
     #: The certificates (PEM) that Redis' own must be signed by; None is those that the system trusts.
     redis_ca: str | None = field(default=None, repr=False)
     sentinel_password: Secret = field(default_factory=lambda: Secret(""))
+    #: To whom anything may be sent without TLS.
+    in_clear: InClear = field(default_factory=InClear)
     data_dir: Path = Path("var")
     timezone: str = "America/Sao_Paulo"
     http_timeout: float = 10.0
@@ -127,6 +128,8 @@ class Settings:
     #: Gets a POST when an alarm is raised or cleared. Some chat programs' addresses are secrets.
     alarm_url: Secret = field(default_factory=lambda: Secret(""))
 
+    #: What is no problem and should be known: one sentence each.
+    warnings: tuple[str, ...] = ()
     #: What each store has of its own, by the names of these fields, where several are served (ACCOUNTS_FILE).
     stores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 

@@ -8,15 +8,24 @@ missing one.
 from __future__ import annotations
 
 import io
+import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dotenv.parser import parse_stream
 
+from workers.settings.address_secrets import secrets_in
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
+
+_CREDENTIALS = frozenset(
+    {"VTEX_APP_TOKEN", "ERP_TOKEN", "ERP_SIGNING_SECRET", "SENTINEL_PASSWORD", "WEB_TOKENS", "HOOK_SECRET"}
+    | {"FLOWER_BASIC_AUTH", "METRICS_BASIC_AUTH", "ALARM_URL"}
+)
 
 
 class Reader:
@@ -25,10 +34,14 @@ class Reader:
     def __init__(self, problems: dict[str, None]) -> None:
         #: An ordered set: a value that several stores share is a problem once.
         self.problems = problems
+        #: What is not looked for: this process needs none of it.
+        self.spared: frozenset[str] = frozenset()
         self._read: dict[str, str | None] = {}
 
     def text(self, name: str) -> str | None:
         """The value, trimmed; None if it is missing, empty, or a problem (told once)."""
+        if name in self.spared:
+            return None
         if name not in self._read:
             self._read[name] = self._find(name)
         return self._read[name]
@@ -37,7 +50,7 @@ class Reader:
         """The value; "" and a problem if it is missing."""
         before = len(self.problems)
         value = self.text(name)
-        if value is None and len(self.problems) == before:
+        if value is None and len(self.problems) == before and name not in self.spared:
             self.problem(f"{self.label(name)} is missing: {what}")
         return value or ""
 
@@ -80,6 +93,8 @@ class Environment(Reader):
 
     def __init__(self, environ: Mapping[str, str], problems: dict[str, None]) -> None:
         super().__init__(problems)
+        #: What is no problem and should be known.
+        self.warnings: list[str] = []
         self._sources = (environ, self._dotenv())
 
     def _find(self, name: str) -> str | None:
@@ -101,7 +116,8 @@ class Environment(Reader):
     def _dotenv(self) -> dict[str, str]:
         """The ``.env`` here, nowhere above. As written: ``${...}`` in a password is part of the password."""
         try:
-            text = Path(".env").read_text(encoding="utf-8-sig")
+            with Path(".env").open(encoding="utf-8-sig") as file:
+                text, mode = file.read(), os.fstat(file.fileno()).st_mode
         except FileNotFoundError:
             return {}
         except (OSError, UnicodeDecodeError):
@@ -115,7 +131,17 @@ class Environment(Reader):
                 self.problem(f".env, line {number}: not NAME=value")
             elif line.key is not None and line.value is not None:
                 values[line.key] = line.value
+        held = sorted(name for name, value in values.items() if _is_secret(name, value))
+        if held and mode & (stat.S_IROTH | stat.S_IWOTH):
+            may = "change" if mode & stat.S_IWOTH else "read"
+            self.warnings.append(
+                f".env holds {held[0]} and every user of this machine may {may} it: chmod 600 .env"
+            )
         return values
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return bool(value.strip()) and (name in _CREDENTIALS or bool(secrets_in(value)))
 
 
 def trimmed(text: str | None) -> str | None:

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from workers import redis_address
-from workers.settings.model import LOOPBACK_HOSTS, Secret
+from workers.settings.model import Secret
 from workers.vtex.states import FEED_FILTER_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from workers.settings.in_clear import InClear
 
 _SINKS = "sqlite:///..., postgresql+psycopg://..., https://..., file:///..., python:module:factory"
 _SHORTEST_HOOK_SECRET = 16
@@ -84,7 +86,7 @@ def credential(text: str) -> str:
     return text
 
 
-def http_url(insecure: bool) -> Callable[[str], str]:
+def http_url(in_clear: InClear) -> Callable[[str], str]:
     """A parser for the address of VTEX or what stands before it."""
 
     def parse(text: str) -> str:
@@ -95,7 +97,7 @@ def http_url(insecure: bool) -> Callable[[str], str]:
             raise ValueError("must be an address without user name, query or fragment")
         if not re.fullmatch(r"[!-~]+", text):
             raise ValueError("must be an address without spaces and special characters")
-        if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS and not insecure:
+        if parts.scheme == "http" and not in_clear.to(parts.hostname):
             raise ValueError("is plain http to another machine: use https (or set ALLOW_INSECURE_HTTP=1)")
         return text.rstrip("/")
 
@@ -112,13 +114,13 @@ def _split(text: str, otherwise: str) -> SplitResult:
     return parts
 
 
-def sink_url(insecure: bool) -> Callable[[str], str]:
+def sink_url(in_clear: InClear) -> Callable[[str], str]:
     """A parser for where orders go."""
     checks: dict[str, Callable[[str], object]] = {
         "sqlite": _sqlite_file,
-        "postgresql+psycopg": _postgresql_database,
-        "http": _http_endpoint(insecure),
-        "https": _http_endpoint(insecure),
+        "postgresql+psycopg": _postgresql_database(in_clear),
+        "http": _http_endpoint(in_clear),
+        "https": _http_endpoint(in_clear),
         "file": _folder,
     }
 
@@ -135,7 +137,7 @@ def sink_url(insecure: bool) -> Callable[[str], str]:
     return parse
 
 
-def _http_endpoint(insecure: bool) -> Callable[[str], None]:
+def _http_endpoint(in_clear: InClear) -> Callable[[str], None]:
     def check(text: str) -> None:
         parts = _split(text, "must be an address such as https://erp.example.com/orders")
         if not parts.hostname or not re.fullmatch(r"[!-~]+", text):
@@ -144,17 +146,17 @@ def _http_endpoint(insecure: bool) -> Callable[[str], None]:
             )
         if parts.fragment:
             raise ValueError("must be an address without a fragment (#): nobody would get it")
-        if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS and not insecure:
+        if parts.scheme == "http" and not in_clear.to(parts.hostname):
             raise ValueError("is plain http to another machine: use https (or set ALLOW_INSECURE_HTTP=1)")
 
     return check
 
 
-def alarm_url(insecure: bool) -> Callable[[str], str]:
+def alarm_url(in_clear: InClear) -> Callable[[str], str]:
     """A parser for where alarms are sent."""
 
     def parse(text: str) -> str:
-        _http_endpoint(insecure)(text)  # its messages do not show the address
+        _http_endpoint(in_clear)(text)  # its messages do not show the address
         if urlsplit(text).scheme not in {"http", "https"}:
             raise ValueError("must be an address such as https://hooks.example.com/alarms")
         return text
@@ -188,22 +190,41 @@ def _sqlite_file(text: str) -> None:
         raise ValueError("is a database in memory: orders would be lost with the process; name a file")
 
 
-def _postgresql_database(text: str) -> None:
-    from sqlalchemy.engine import make_url  # noqa: PLC0415 (0.2 s, which a sqlite address need not cost)
-    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+def _postgresql_database(in_clear: InClear) -> Callable[[str], None]:
+    def check(text: str) -> None:
+        from sqlalchemy.engine import make_url  # noqa: PLC0415 (0.2 s, which a sqlite address need not cost)
+        from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 
-    try:
-        database = make_url(text).database
-    except (ArgumentError, ValueError):
-        raise ValueError("is not a database address (in a password, @ : / ? are written %-encoded)") from None
-    if not database:
-        raise ValueError("names no database: postgresql+psycopg://user:password@host/database")
+        from workers.erp import sql_tls  # noqa: PLC0415
+
+        try:
+            url = make_url(text)
+            sql_tls.arguments(url)
+        except (ArgumentError, ValueError):
+            raise ValueError(
+                "is not a database address (in a password, @ : / ? are written %-encoded)"
+            ) from None
+        if not url.database:
+            raise ValueError("names no database: postgresql+psycopg://user:password@host/database")
+        sql_tls.unverified(url, in_clear.to)
+
+    return check
 
 
-def redis_url(text: str) -> str:
-    """The address of Redis."""
-    redis_address.parse(text)
-    return text
+def redis_url(in_clear: InClear) -> Callable[[str], str]:
+    """A parser for the address of Redis."""
+
+    def parse(text: str) -> str:
+        address = redis_address.parse(text)
+        if not address.tls and not all(in_clear.to(host) for host, _ in address.hosts):
+            better = "sentinels://" if address.service else "rediss://"
+            raise ValueError(
+                "leads to another machine without TLS, so whoever listens or answers would get the password: use"
+                f" {better} (or allow that host, with ALLOW_INSECURE_HTTP)"
+            )
+        return text
+
+    return parse
 
 
 def certificates(text: str) -> str:

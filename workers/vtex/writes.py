@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from workers.errors import Invalid, NotFound, NotYet, OrderLinkError
-from workers.settings import LOOPBACK_HOSTS
+from workers.settings import is_here
 from workers.vtex.answers import Endpoint
 from workers.vtex.calls import Calls, part
 from workers.vtex.receipts import (
@@ -184,7 +184,7 @@ def _may_be_called(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return False
-    here = parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS
+    here = parts.scheme == "http" and is_here(parts.hostname)
     return here or (parts.scheme == "https" and bool(parts.hostname))
 
 
