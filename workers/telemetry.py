@@ -28,6 +28,7 @@ _QUIET = {
     "celery.app.trace": logging.WARNING,  # our own lines say what a task did
     "celery.worker.strategy": logging.WARNING,
     "celery.beat": logging.WARNING,
+    "celery.pool": logging.INFO,  # below it: the arguments of each task
     "kombu": logging.WARNING,
     "urllib3": logging.WARNING,
     "amqp": logging.WARNING,
@@ -37,6 +38,7 @@ _QUIET = {
 #: What Celery and kombu meet when Redis drops.
 _AWAY = (redis.ConnectionError, redis.TimeoutError, ConnectionError, kombu.exceptions.OperationalError)
 _SAY_AGAIN_SECONDS = 10.0
+_ARGUMENTS = frozenset({"data", "args", "kwargs", "argsrepr", "kwargsrepr"})
 #: What an error quotes.
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _FULL = (
@@ -153,6 +155,11 @@ def _for_people(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, An
     return {name: event[name] for name in first if name in event} | event
 
 
+def _no_arguments(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Celery hangs a task's arguments on its records (``data``, ``args``, ``kwargs``): they hold people's data."""
+    return {name: value for name, value in event.items() if name not in _ARGUMENTS}
+
+
 def _duration(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
     """Seconds since the task began (``began`` by the monotonic clock)."""
     if (began := event.pop("began", None)) is not None:
@@ -200,6 +207,7 @@ def set_up(settings: Settings, *, stream: Any = None) -> None:
         if pretty
         else structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.stdlib.ExtraAdder(),
+        _no_arguments,
         structlog.processors.ExceptionRenderer(_traceback),
     ]
     last: list[Any] = (

@@ -11,6 +11,7 @@ import kombu.exceptions
 import pytest
 import redis
 import structlog
+from celery.concurrency import solo
 
 from workers import telemetry
 from workers.settings import Account, Secret, Settings
@@ -115,6 +116,23 @@ def test_the_level_is_a_setting_and_chatty_libraries_are_quiet(logs):
     logging.getLogger("celery.app.trace").info("no")
     telemetry.get("x").debug("debug")
     assert [line["message"] for line in logs.lines] == ["yes", "debug"]
+
+
+def test_no_level_shows_the_arguments_of_a_task(logs):
+    logs(settings(log_format="json", log_level="DEBUG"))
+    customer = {"reason": "Marília, 110.478.677-02"}
+    pool = solo.TaskPool()
+    pool.on_start()
+
+    def done(*_args: object, **_kwargs: object) -> None: ...
+
+    pool.apply_async(done, (customer,), {"payload": customer}, accept_callback=done, callback=done)
+    context = {"id": "1", "name": "commands.cancel", "args": repr((customer,)), "kwargs": repr(customer)}
+    for name in ("celery.app.trace", "celery.worker.strategy"):
+        theirs = logging.getLogger(name)
+        theirs.error("Task %(name)s[%(id)s] raised", context, extra={"data": context})
+    assert any("commands.cancel" in line["message"] for line in logs.lines)
+    assert "Mar" not in json.dumps(logs.lines, ensure_ascii=False)
 
 
 def test_setting_up_twice_does_not_double_the_lines(logs):

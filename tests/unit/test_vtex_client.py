@@ -51,11 +51,22 @@ def vtex() -> Vtex:
     return Vtex(ACCOUNT)
 
 
+def that_knows_the_order(http: responses.RequestsMock, document: dict[str, Any] | None = None) -> Vtex:
+    """Without the document of an order, VTEX's words about it are not told."""
+    vtex = Vtex(ACCOUNT)
+    http.add("GET", f"{OMS}/1-01", json={"orderId": "1-01", "status": "handling"} | (document or {}))
+    vtex.get_order("1-01")
+    http.remove("GET", f"{OMS}/1-01")
+    http.calls.reset()
+    return vtex
+
+
 def fails(http: responses.RequestsMock, call: str, **answer: Any) -> errors.OrderLinkError:
     method, url, make = CALLS[call]
+    vtex = that_knows_the_order(http)
     http.add(method, url, **answer)
     with pytest.raises(errors.OrderLinkError) as failure:
-        make(Vtex(ACCOUNT))
+        make(vtex)
     for text in (str(failure.value), repr(failure.value), repr(vars(failure.value))):
         assert KEY not in text
         assert TOKEN not in text

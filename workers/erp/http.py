@@ -14,9 +14,10 @@ from urllib.parse import quote, unquote, urlsplit
 from workers import errors
 from workers.erp import signature
 from workers.erp.envelope import envelope
-from workers.erp.privacy import fit_to_print
+from workers.erp.sink import COMMANDS
 from workers.net.transport import Answer, HiddenHeaders, NoAnswer, Transport, user_agent
 from workers.net.words import pointed_to, retry_after
+from workers.people import fit_to_print
 from workers.settings.address_secrets import secrets_in
 from workers.vtex.schemas import load_json
 
@@ -85,7 +86,7 @@ class HttpSink:
     def deliver(self, delivery: Delivery) -> None:
         """See :class:`workers.erp.sink.Sink`."""
         body = envelope(delivery)
-        failure = self._failure(self._ask("POST", body, delivery.key), delivery.document)
+        failure = self._failure(self._ask("POST", body, delivery.key), delivery)
         if failure:
             raise failure
 
@@ -131,7 +132,7 @@ class HttpSink:
             return failure
 
     def _failure(  # noqa: PLR0911 (one ladder, read from top to bottom)
-        self, answer: Answer | NoAnswer, document: str = ""
+        self, answer: Answer | NoAnswer, delivery: Delivery | None = None
     ) -> errors.OrderLinkError | None:
         """What an answer means; None if the ERP has the order."""
         if isinstance(answer, NoAnswer):
@@ -146,7 +147,11 @@ class HttpSink:
                 " token would go there: put the final address into ERP_URL",
                 status=status,
             )
-        words = fit_to_print(" ".join(_reasons(answer)), document, self._secrets)
+        words = ""
+        if delivery is None:  # a check: it is about nobody's order
+            words = fit_to_print(" ".join(_reasons(answer)), secrets=self._secrets)
+        elif delivery.type not in COMMANDS:  # of a command no order is at hand that says whom words may quote
+            words = fit_to_print(" ".join(_reasons(answer)), delivery.document, self._secrets)
         heard = f"{self._name} answered {status}" + (f": {words}" if words else "")
         if status in _REFUSES_THE_ORDER:
             return errors.Rejected(heard, status=status)

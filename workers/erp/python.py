@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from workers import errors
-from workers.erp.privacy import fit_to_print
+from workers.people import fit_to_print
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,6 +6,7 @@ readable answer may have.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,8 @@ from workers.errors import (
     Rejected,
     Unavailable,
 )
-from workers.net.words import clean, impersonal, pointed_to, retry_after
+from workers.net.words import clean, pointed_to, retry_after
+from workers.people import fit_to_print
 from workers.vtex.schemas import load_json
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from workers.settings import Account
 
 _SUCCESS, _REDIRECT, _CLIENT_ERROR = 2, 3, 4  # the first digit of a status
+_MOST_WORDS = 200
+#: What is a code and no sentence.
+_CODE = re.compile(r"[\w.*…-]+")
 _CLIENT_ERRORS_TO_REPEAT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
 _NOT_FOLLOWED = (
     "; not followed, the credentials would go there. Check VTEX_ACCOUNT, VTEX_ENVIRONMENT and VTEX_BASE_URL"
@@ -52,14 +57,20 @@ class Endpoint:
 
 
 def failure_of(  # noqa: PLR0911 (one ladder, read from top to bottom)
-    endpoint: Endpoint, about: str, answer: Answer, account: Account
+    endpoint: Endpoint, about: str, answer: Answer, account: Account, document: str | None = None
 ) -> OrderLinkError | None:
-    """What an answer means; None if it is a success."""
+    """What an answer means; None if it is a success.
+
+    ``about`` is the order that the call was about, "" if about none, and ``document`` that order's, if it is known: it
+    says whom VTEX's words may quote. Of an order that is not known only status and code are told.
+    """
     status, kind, after = answer.status, answer.status // 100, retry_after(answer.headers)
     call = _name(endpoint, about)
     if kind == _SUCCESS:
         return _doubt(endpoint, call, answer)
-    code, said = _vtex_error(answer, account)
+    hidden = account.app_key.reveal(), account.app_token.reveal()
+    code, message = _vtex_error(answer, hidden)
+    said = fit_to_print(message, document or "", hidden, _MOST_WORDS) if document or not about else ""
     heard = f"{call}: VTEX answered {status}" + (f" {code}" if code else "") + (f" ({said})" if said else "")
     if kind == _REDIRECT:
         return Unavailable(
@@ -137,19 +148,17 @@ def json_of(endpoint: Endpoint, answer: Answer) -> Any:
     raise Unavailable(f"{endpoint.does}: the answer is not JSON, or only a part of it", status=answer.status)
 
 
-def _vtex_error(answer: Answer, account: Account) -> tuple[str | None, str]:
+def _vtex_error(answer: Answer, hidden: tuple[str, ...]) -> tuple[str | None, Any]:
     """VTEX's own code and message, from ``{"error": {"code", "message"}}`` or whatever else it sent."""
     try:
         body = load_json(answer.body.decode("utf-8-sig"))
     except ValueError:
         return None, ""
-    hidden = account.app_key.reveal(), account.app_token.reveal()
     if isinstance(body, list) and body:
         body = body[0]
     error = body.get("error", body) if isinstance(body, dict) else body
     if not isinstance(error, dict):
-        return None, impersonal(clean(error, hidden, 200))
+        return None, error
     lowered = {str(key).lower(): value for key, value in error.items()}
-    return clean(lowered.get("code"), hidden, 40) or None, impersonal(
-        clean(lowered.get("message"), hidden, 200)
-    )
+    code = clean(lowered.get("code"), hidden, 40)
+    return code if _CODE.fullmatch(code) else None, lowered.get("message")

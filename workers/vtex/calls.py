@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from workers.settings import Account
 
 _LONGEST_PART = 200
+#: As many orders as the threads of a process have at hand; one of the usual kind has some 10 kB.
+_MOST_REMEMBERED, _LARGEST_REMEMBERED = 64, 200_000
 _Read = TypeVar("_Read")
 
 
@@ -48,6 +50,8 @@ class Calls:
         self._post_headers["Content-Length"] = "0"
         #: The Date of VTEX's last answer, as it was sent.
         self.server_date: str | None = None
+        #: The newest documents by their orders: they say whom VTEX's words may quote.
+        self._documents: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"<Vtex {self._account.name}>"
@@ -77,7 +81,7 @@ class Calls:
             answer = self._transport.exchange(host, endpoint.method, target, headers, content)
             status = answer.status
             self.server_date = answer.headers.get("Date")
-            failure = failure_of(endpoint, about, answer, self._account)
+            failure = failure_of(endpoint, about, answer, self._account, self._documents.get(about))
         except NoAnswer as no_answer:
             failure = unanswered(endpoint, about, no_answer)
         finally:
@@ -86,6 +90,15 @@ class Calls:
         if failure:
             raise failure
         return answer
+
+    def _remember(self, order_id: str, document: str) -> None:
+        """Keep an order's document for as long as calls about it may fail; calls of other threads go on meanwhile."""
+        if len(document) > _LARGEST_REMEMBERED:
+            return
+        self._documents.pop(order_id, None)
+        self._documents[order_id] = document
+        for oldest in list(self._documents)[:-_MOST_REMEMBERED]:
+            self._documents.pop(oldest, None)
 
     def _ask(
         self,

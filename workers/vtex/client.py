@@ -153,7 +153,9 @@ class Vtex(Writes):
     def get_order(self, order_id: str) -> Order:
         """The order as it is now, its document kept whole in ``text``."""
         answer = self._call(_ORDER, f"/api/oms/pvt/orders/{part(order_id)}", about=order_id)
-        return load_order(text_of(_ORDER, answer, order_id), order_id)
+        order = load_order(text_of(_ORDER, answer, order_id), order_id)
+        self._remember(order_id, order.text)
+        return order
 
     def start_handling(self, order_id: str) -> None:
         """Tell VTEX that the store prepares the order. Only once the ERP holds it.
