@@ -20,14 +20,13 @@ from typing import Any, cast
 
 import redis
 
-from workers import deaths, private, telemetry
+from workers import deaths, keys, private, telemetry
 
 EVERY, EXPIRES = 5.0, 20
 #: A main loop that was silent for so long takes no work now; for so long, although Redis answers: it hangs. Seconds.
 SILENT, HANGS = 15.0, 60.0
 #: A worker that stopped beating is missed for so long. Seconds.
 MISSED = 3600.0
-_PREFIX, _KNOWN = "vo:worker:", "vo:workers"
 
 log = telemetry.get(__name__)
 
@@ -66,7 +65,7 @@ class Heartbeat(threading.Thread):
         self._name, self._kind = name, kind
         #: Another process may have the same name and process id after this one died (in a container, say).
         self.who = f"{name}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        self._key = (_PREFIX if kind == "worker" else f"vo:{kind}:") + self.who
+        self._key = keys.process(kind) + self.who
         self._about = {"pid": os.getpid(), "queues": queues, "since": time.time()}
         self._file = folder and folder / f"{socket.gethostname()}-{os.getpid()}.json"
         self._also = also
@@ -91,7 +90,7 @@ class Heartbeat(threading.Thread):
             if self._redis_since is None:
                 self._redis_since = self._clock()
             if self._kind == "worker":
-                self._redis.zadd(_KNOWN, {self.who: time.time()})
+                self._redis.zadd(keys.WORKERS, {self.who: time.time()})
                 deaths.lives(self._redis, self.who)
         except redis.OutOfMemoryError as error:
             log.debug("heartbeat_refused", error=type(error).__name__)
@@ -130,7 +129,7 @@ class Heartbeat(threading.Thread):
                 self._file.unlink()
         try:
             self._redis.delete(self._key)
-            self._redis.zrem(_KNOWN, self.who)
+            self._redis.zrem(keys.WORKERS, self.who)
             deaths.ended(self._redis, self.who)
         except redis.RedisError as error:
             log.debug("heartbeat_not_removed", error=type(error).__name__)
@@ -151,16 +150,18 @@ class Heartbeat(threading.Thread):
 
 def living(client: redis.Redis) -> dict[str, dict[str, Any]]:
     """The worker processes that beat: name → pid, queues, since (seconds since 1970)."""
-    names = sorted(client.scan_iter(match=f"{_PREFIX}*", count=1000))
+    names = sorted(client.scan_iter(match=f"{keys.WORKER}*", count=1000))
     said = client.mget(names) if names else []
     return {
-        name.removeprefix(_PREFIX): json.loads(text) for name, text in zip(names, said, strict=True) if text
+        name.removeprefix(keys.WORKER): json.loads(text)
+        for name, text in zip(names, said, strict=True)
+        if text
     }
 
 
 def beats(client: redis.Redis) -> int:
     """How many beats there are."""
-    return sum(1 for _ in client.scan_iter(match="vo:beat:*", count=1000))
+    return sum(1 for _ in client.scan_iter(match=f"{keys.BEAT}*", count=1000))
 
 
 def lost(client: redis.Redis, living: dict[str, dict[str, Any]]) -> list[str]:
@@ -170,7 +171,7 @@ def lost(client: redis.Redis, living: dict[str, dict[str, Any]]) -> list[str]:
     """
     known = cast(
         "list[tuple[str, float]]",
-        client.zrangebyscore(_KNOWN, time.time() - MISSED, "+inf", withscores=True),
+        client.zrangebyscore(keys.WORKERS, time.time() - MISSED, "+inf", withscores=True),
     )
     came = dict(living)
     missing = []

@@ -20,6 +20,7 @@ from typing import Any, Literal, cast
 
 import redis
 
+from workers import keys
 from workers.scripts import scripts
 from workers.vtex.schemas import Event
 from workers.vtex.states import CANCELED, CANCELLATION_REQUESTED, IN_HANDLING
@@ -146,7 +147,7 @@ class Ledger:
         self.owner: Callable[[], str] = lambda: f"- {uuid.uuid4().hex}"
         self.held = held
         # what a trial run believes to have done must never be taken for done
-        self._prefix = f"vo:shadow:{shadow}:{account}:" if shadow else f"vo:{account}:"
+        self._prefix = keys.of_store(account, shadow)
         self._scripts = {name: client.register_script(text) for name, text in scripts().items()}
 
     def move(self, name: str, *args: object, client: Any = None) -> Any:

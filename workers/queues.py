@@ -76,5 +76,6 @@ class Router:
         purpose = next((purpose for begin, purpose in _PURPOSES.items() if name.startswith(begin)), None)
         if purpose is None:
             return None
-        own = self._queues.get(str((kwargs or {}).get("account")))
+        account = (kwargs or {}).get("account")
+        own = self._queues.get(account) if isinstance(account, str) else None
         return {"queue": own[purpose] if own else purpose}

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from redis.exceptions import NoPermissionError, ResponseError
 
+from workers import keys
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -20,7 +22,7 @@ Kind = Literal["worker", "web", "flower"]
 #: Keys as kombu names the broker's, and one of the ledger's.
 _QUEUES = ("upkeep", "handling", "commands", "celery", "orders", "any.reply.celery.pidbox")
 _BROADCAST = ("celery.pidbox", "reply.celery.pidbox", "celeryev")
-_LEDGER = "vo:rights"
+_LEDGER = keys.RIGHTS
 _BOUND = "_kombu.binding.celery"
 _CHANNELS = ("/{db}.celeryev/worker.heartbeat", "/{db}.celery.pidbox")
 _TAKE, _BIND = "LPUSH {} x; RPUSH {} x; BRPOP {} 1; RPOP {}; LLEN {}", "SADD {} x; SREM {} x; SMEMBERS {}"
@@ -87,8 +89,8 @@ def needed(
     """
     sent, queue, binding = _BY_KIND[kind]
     of_stores = (tuple(more), queue), (tuple(f"_kombu.binding.{name}" for name in more), binding)
-    for keys, commands in (*sent, *of_stores):
-        for key in keys:
+    for names, commands in (*sent, *of_stores):
+        for key in names:
             for command in commands.split("; "):
                 name = key.replace("{db}", str(db))
                 words = [name if word == "{}" else word for word in command.split()]

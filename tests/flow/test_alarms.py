@@ -229,7 +229,7 @@ def test_a_dead_worker(operator, tmp_path):
     with output:
         try:
             (key,) = op.store.until(
-                lambda: list(op.store.redis.scan_iter("vo:worker:victim@*")), "the worker", ticks=()
+                lambda: list(op.store.redis.scan_iter("vo:_:worker:victim@*")), "the worker", ticks=()
             )
             assert op.metric("vtexorders_workers") == 2
         finally:

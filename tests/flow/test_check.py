@@ -46,8 +46,8 @@ class Store:
     def work(self) -> None:
         """What a worker and beat leave behind."""
         worker = {"pid": 1, "queues": QUEUES, "since": 0}
-        self.redis.set("vo:worker:one@host", json.dumps(worker), ex=600)
-        self.redis.set("vo:beat:beat@host:2", "{}", ex=600)
+        self.redis.set("vo:_:worker:one@host", json.dumps(worker), ex=600)
+        self.redis.set("vo:_:beat:beat@host:2", "{}", ex=600)
         self.ledger.remember("polled", self.ledger.now())
 
     def check(self) -> tuple[int, dict[str, list[tuple[str, str]]]]:
@@ -327,7 +327,7 @@ def test_erp_that_takes_nothing(store, monkeypatch, tmp_path):
 
 def test_nobody_works(store):
     begun = store()
-    begun.redis.delete("vo:worker:one@host")
+    begun.redis.delete("vo:_:worker:one@host")
     code, found = begun.check()
     assert code == 0
     only(found["look"], "nobody works", "vtexorders up")

@@ -358,7 +358,7 @@ def test_what_a_dead_process_had_fetched_and_claimed_goes_on_at_the_next_sweep(f
     events, _ = store.link.vtex.take_feed()
     store.ledger.observe(events)
     store.ledger.claim(claimed, DOWNLOAD, "worker1@host:7:abc t1")
-    store.redis.sadd("vo:begun", "worker1@host:7:abc", "worker2@host:8:def")
+    store.redis.sadd("vo:_:begun", "worker1@host:7:abc", "worker2@host:8:def")
     deaths.saw_die(store.redis, "worker1@host", 7)
     audit = store.settled(events=2)
     assert audit["start_handling_effects"] == 2

@@ -34,7 +34,7 @@ def beating(client):
 
 
 def falls_silent(client, one) -> None:
-    client.delete(f"vo:worker:{one.who}")
+    client.delete(f"vo:_:worker:{one.who}")
 
 
 def test_one_that_ends_in_order_did_not_die(client, beating):

@@ -1012,8 +1012,8 @@ def test_a_trial_run_has_records_of_its_own(ledger, make_ledger):
 
 
 def beats(ledger, who):
-    ledger.redis.set(f"vo:worker:{who}", "{}")
-    ledger.redis.incr(f"vo:beats:{who}")
+    ledger.redis.set(f"vo:_:worker:{who}", "{}")
+    ledger.redis.incr(f"vo:_:beats:{who}")
 
 
 def test_a_slow_worker_is_no_dead_one(ledger, clock):
@@ -1023,7 +1023,7 @@ def test_a_slow_worker_is_no_dead_one(ledger, clock):
         claim = ledger.claim("o-1", DOWNLOAD, f"slow@host:1 {n}")
         assert claim.crashes == 0
         clock.advance(ledger.lease + 1)
-    ledger.redis.delete("vo:worker:slow@host:1", "vo:beats:slow@host:1")
+    ledger.redis.delete("vo:_:worker:slow@host:1", "vo:_:beats:slow@host:1")
     assert ledger.stats()["stalls"] == 11
 
 
@@ -1042,19 +1042,19 @@ def test_a_silent_worker_has_crashed_once_it_does_not_come_back(ledger, clock):
     clock.advance(2)
     ledger.defer(claim, 0, "503", park=False)
     assert ledger.claim("o-1", DOWNLOAD, "b 3").crashes == 1
-    ledger.redis.delete("vo:worker:b", "vo:beats:b")
+    ledger.redis.delete("vo:_:worker:b", "vo:_:beats:b")
 
 
 @pytest.mark.promise("P6")
 def test_losing_redis_for_a_while_is_no_crash_however_often(ledger, clock):
     ledger.observe([event("o-1")])
     for n in range(15):
-        ledger.redis.delete("vo:worker:a")  # Redis was away, and its keys ran out
+        ledger.redis.delete("vo:_:worker:a")  # Redis was away, and its keys ran out
         claim = ledger.claim("o-1", DOWNLOAD, f"a {n}")
         assert claim.crashes == 0
         beats(ledger, "a")  # and there it is again
         clock.advance(ledger.lease + 1)
-    ledger.redis.delete("vo:worker:a", "vo:beats:a")
+    ledger.redis.delete("vo:_:worker:a", "vo:_:beats:a")
 
 
 def test_what_a_dead_process_had_claimed_is_free_at_once_and_spaced_out(ledger, clock):

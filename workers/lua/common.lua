@@ -65,8 +65,9 @@ local function newer(v) return v and tonumber(v) > VERSION end
 
 -- A token begins with the process that took it.
 local function process_of(token) return string.match(token, '^(%S+) ') end
-local function lives(who) return redis.call('EXISTS', 'vo:worker:' .. who) == 1 end
-local function beats_of(who) return redis.call('GET', 'vo:beats:' .. who) or '0' end
+local WORKER, BEATS = 'vo:_:worker:', 'vo:_:beats:' -- as in keys.py
+local function lives(who) return redis.call('EXISTS', WORKER .. who) == 1 end
+local function beats_of(who) return redis.call('GET', BEATS .. who) or '0' end
 
 -- Seconds after which a process that was only cut off from Redis has said that it lives.
 local SILENCE = 25

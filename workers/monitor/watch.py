@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import redis
 
-from workers import telemetry
+from workers import keys, telemetry
 from workers.monitor import rules
 from workers.monitor.readings import Reading, read
 from workers.monitor.rules import Alarm, Rule
@@ -51,11 +51,6 @@ class Standing:
     untold: bool = False
 
 
-def key(settings: Settings, name: str) -> str:
-    """A key of the whole installation; a trial run has its own."""
-    return f"vo:shadow:{settings.shadow}:{name}" if settings.shadow else f"vo:{name}"
-
-
 class Watch(threading.Thread):
     """Looks until :meth:`stop`. ``send`` tells somebody and says whether they heard; None is nobody."""
 
@@ -77,7 +72,10 @@ class Watch(threading.Thread):
         self._standings: dict[tuple[str, str], Standing] = {}
         self._history: deque[tuple[float, dict[tuple[str, str], float]]] = deque()
         self._lock = client.lock(
-            key(settings, "lease:watch"), timeout=LEASE_SECONDS, blocking=False, thread_local=False
+            keys.of_all("lease:watch", settings.shadow),
+            timeout=LEASE_SECONDS,
+            blocking=False,
+            thread_local=False,
         )
         self._leads = False
         self._rest, self._rests_until = FIRST_REST, 0.0
@@ -190,9 +188,11 @@ class Watch(threading.Thread):
         }
         try:
             with self._redis.pipeline() as pipe:
-                pipe.delete(key(self._settings, "alarms"))
+                pipe.delete(keys.of_all("alarms", self._settings.shadow))
                 if kept:
-                    pipe.hset(key(self._settings, "alarms"), mapping=cast("dict[Any, Any]", kept))
+                    pipe.hset(
+                        keys.of_all("alarms", self._settings.shadow), mapping=cast("dict[Any, Any]", kept)
+                    )
                 pipe.execute()
         except redis.RedisError as error:
             log.debug("alarms_not_saved", error=type(error).__name__)
@@ -218,7 +218,7 @@ def _of(account: str) -> dict[str, str]:
 def _stored(client: redis.Redis, settings: Settings) -> list[Standing]:
     """What was saved, but for what this version does not know."""
     known = {field.name for field in fields(Standing)}
-    found = [json.loads(text) for text in client.hvals(key(settings, "alarms"))]
+    found = [json.loads(text) for text in client.hvals(keys.of_all("alarms", settings.shadow))]
     return [Standing(**one) for one in found if one.keys() <= known and one["name"] in rules.BY_NAME]
 
 
