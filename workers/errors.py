@@ -3,7 +3,7 @@
     OrderLinkError
     ├── Retryable            try again later
     │   ├── RateLimited      the other side said 429 (or our own pace says wait)
-    │   ├── Unavailable      nothing happened: no connection, 5xx on a read, an answer that cannot be read
+    │   ├── Unavailable      nothing happened: no connection, 5xx on a read, an answer that is none
     │   ├── NotYet           the order is not in a state for it yet
     │   ├── OutcomeUnknown   it may have happened: look before doing it again
     │   └── AccessDenied     401/403: nothing is wrong with the order; the whole account pauses

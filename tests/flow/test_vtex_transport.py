@@ -173,7 +173,12 @@ def test_a_connection_is_used_again_and_the_document_is_exact(
 def test_a_connection_is_used_again_after_an_empty_answer_and_after_an_error(
     server: Server, vtex: Vtex
 ) -> None:
-    server.scripts = [no_content, answer(b"{}", "404 Not Found"), answer(b""), answer()]
+    server.scripts = [
+        no_content,
+        answer(b'{"error":{"code":"OMS007"}}', "404 Not Found"),
+        answer(b""),
+        answer(),
+    ]
     vtex.start_handling("1-01")
     with pytest.raises(NotFound):
         vtex.get_order("1-01")

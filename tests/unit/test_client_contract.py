@@ -215,7 +215,7 @@ def http() -> Iterator[responses.RequestsMock]:
     """A VTEX that fails at everything, so that no answer needs to make sense."""
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
-            mock.add(method, re.compile(".*"), status=418)
+            mock.add(method, re.compile(".*"), status=418, json={"error": {"code": "1", "message": "no"}})
         yield mock
 
 

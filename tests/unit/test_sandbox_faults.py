@@ -9,7 +9,7 @@ from workers.sandbox.faults import FaultPlan, Faults
 
 def test_a_plan_is_read_from_words():
     plan = FaultPlan.parse(
-        " 5xx=0.1, lost=0.05,duplicates=0.1,429=0.02,cut=0.02,html=0.01,truncated=0.01,slow=0.5 "
+        " 5xx=0.1, lost=0.05,duplicates=0.1,429=0.02,cut=0.02,html=0.01,truncated=0.01,other=0.03,slow=0.5 "
     )
     assert plan == FaultPlan(
         error_5xx=0.1,
@@ -19,6 +19,7 @@ def test_a_plan_is_read_from_words():
         cut_before=0.02,
         html_error=0.01,
         truncated_json=0.01,
+        other_json=0.03,
         slow=0.5,
     )
     assert FaultPlan.parse("") == FaultPlan()

@@ -181,10 +181,12 @@ def test_get_order_is_utf8_whatever_the_header_says(http: responses.RequestsMock
         (b'{"orderId":"1-01","sta', errors.Unavailable),
         (b'{"orderId":"1-01","status":"\xff"}', errors.Unavailable),
         (b"[" * 100_000, errors.Unavailable),
-        (b'{"orderId":"2-01","status":"handling"}', errors.Invalid),
-        (b'{"orderId":"1-01"}', errors.Invalid),
-        (b"[]", errors.Invalid),
-        (b"null", errors.Invalid),
+        (b'{"orderId":"2-01","status":"handling"}', errors.Unavailable),
+        (b'{"orderId":"1-01"}', errors.Unavailable),
+        (b"[]", errors.Unavailable),
+        (b"null", errors.Unavailable),
+        (b"0", errors.Unavailable),
+        (b'{"error":{"code":"1","message":"try again"}}', errors.Unavailable),
     ],
 )
 def test_what_is_not_the_order(
@@ -302,7 +304,58 @@ def test_statuses_that_mean_the_same_for_reads_and_writes(
 
 @pytest.mark.parametrize("call", ["get_order", "list_orders", "commit", "delete_feed", "start_handling"])
 def test_not_found(http: responses.RequestsMock, call: str) -> None:
-    assert type(fails(http, call, status=404)) is errors.NotFound
+    assert type(fails(http, call, status=404, json=oms_error("OMS007"))) is errors.NotFound
+
+
+@pytest.mark.parametrize("call", ["commit", "delete_feed", "take_feed"])
+def test_a_feed_that_is_not_there_needs_no_words(http: responses.RequestsMock, call: str) -> None:
+    assert isinstance(fails(http, call, status=404), errors.NotFound)
+
+
+#: What proxies and gateways answer by themselves, about whatever order.
+GATEWAYS = [
+    (404, {"body": "<html><h1>404 Not Found</h1></html>", "content_type": "text/html"}),
+    (404, {"body": "404 page not found", "content_type": "text/plain"}),
+    (404, {"json": {"message": "Not Found"}}),
+    (404, {"json": {"message": "no Route matched with those values"}}),
+    (404, {"json": "not found"}),
+    (400, {"body": "<html><h1>400 Bad Request</h1></html>", "content_type": "text/html"}),
+    (400, {"json": []}),
+    (400, {"body": "null"}),
+    (400, {"json": {"error": None}}),
+    (405, {"json": {"message": "Method Not Allowed"}}),
+    (409, {"body": "conflict"}),
+    (410, {"body": "<html>"}),
+    (413, {"body": "<html><h1>413 Request Entity Too Large</h1></html>"}),
+    (431, {"body": "Request Header Fields Too Large"}),
+]
+
+
+@every_call
+@pytest.mark.parametrize(("status", "answer"), GATEWAYS, ids=range(len(GATEWAYS)))
+def test_the_4xx_of_a_gateway_is_nothing_for_good(
+    http: responses.RequestsMock, call: str, status: int, answer: dict[str, Any]
+) -> None:
+    failure = fails(http, call, status=status, **answer)
+    assert type(failure) is (errors.OutcomeUnknown if call in WRITES else errors.Unavailable)
+    assert (failure.status, failure.code) == (status, None)
+    assert "not in VTEX's words" in str(failure)
+
+
+@each_write
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"errors": {"invoiceNumber": ["is required"]}, "title": "One or more validation errors occurred."},
+        {"Message": "no"},
+        {"error": "no"},
+        [{"code": "X", "message": "no"}],
+        "no",
+    ],
+    ids=str,
+)
+def test_a_refusal_without_a_code_is_one(http: responses.RequestsMock, call: str, words: Any) -> None:
+    assert type(fails(http, call, status=400, json=words)) is errors.Rejected
 
 
 BROKEN = (408, 425, 500, 502, 503, 504, 520, 599)
@@ -442,7 +495,9 @@ def test_error_bodies_of_every_shape(
     http: responses.RequestsMock, body: str, code: str | None, shown: str
 ) -> None:
     failure = fails(http, "get_order", status=400, body=body)
-    assert type(failure) is errors.Rejected
+    assert type(failure) is (
+        errors.Unavailable if shown == "answered 400" and '"code"' not in body else errors.Rejected
+    )
     assert failure.code == code
     assert shown in str(failure)
     assert str(failure).isprintable()

@@ -140,6 +140,14 @@ def test_a_success_without_a_receipt(
     assert sent(http) == {"requestedByUser": True}
 
 
+@pytest.mark.parametrize("call", RECEIVING)
+@pytest.mark.parametrize("body", ["null", "[]", "0", '"OK"', "true", '{"Error": {"message": "try again"}}'])
+def test_json_that_is_no_receipt_proves_nothing(http: responses.RequestsMock, call: str, body: str) -> None:
+    failure = fails(http, call, body=body, status=200)
+    assert type(failure) is errors.OutcomeUnknown
+    assert "it may have happened" in str(failure)
+
+
 def test_cancel_says_why(http: responses.RequestsMock, vtex: Vtex) -> None:
     http.post(f"{ORDER}/cancel", json=RECEIPT)
     vtex.cancel("1-01", reason="Out of stock", requested_by_user=False)
@@ -232,6 +240,26 @@ def test_what_is_no_hook(vtex: Vtex, wrong: dict[str, Any]) -> None:
 # --- the ladder
 
 
+@pytest.mark.parametrize("body", ["{}", '{"error": {"code": "1"}}', '{"hook": null}'])
+def test_what_is_no_configuration_of_a_hook(http: responses.RequestsMock, body: str) -> None:
+    assert type(fails(http, "hook_config", body=body)) is errors.Unavailable
+
+
+@pytest.mark.parametrize("call", ["send_invoice", "update_tracking", "cancel", "change", "get_change"])
+@pytest.mark.parametrize(
+    "answer", [{}, {"body": "404 page not found"}, {"json": {"message": "Not Found"}}], ids=str
+)
+def test_the_404_of_a_gateway_is_nothing_for_good(
+    http: responses.RequestsMock, call: str, answer: dict[str, Any]
+) -> None:
+    failure = fails(http, call, status=404, **answer)
+    assert type(failure) is (errors.Unavailable if call in READS else errors.OutcomeUnknown)
+
+
+def test_an_order_without_changes_needs_no_words(http: responses.RequestsMock) -> None:
+    assert type(fails(http, "list_changes", status=404)) is errors.NotFound
+
+
 @every_call
 @pytest.mark.parametrize(
     ("status", "kind"),
@@ -317,7 +345,7 @@ def test_a_change_without_its_id_may_have_been_taken(http: responses.RequestsMoc
 
 
 @each_read
-@pytest.mark.parametrize("body", ["", "nonsense", "5", '"text"', '{"requ'])
+@pytest.mark.parametrize("body", ["", "nonsense", "5", '"text"', '{"requ', "null", "[]"])
 def test_a_read_that_cannot_be_read(http: responses.RequestsMock, call: str, body: str) -> None:
     assert type(fails(http, call, body=body)) is errors.Unavailable
 

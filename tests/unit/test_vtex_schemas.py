@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workers.errors import Invalid, Unavailable
+from workers.errors import Unavailable
 from workers.vtex.schemas import (
     Event,
     FeedConfig,
@@ -323,7 +323,7 @@ def test_what_is_not_json(text: str) -> None:
     ],
 )
 def test_what_is_not_that_order(document: Any) -> None:
-    with pytest.raises(Invalid, match="1-01") as failure:
+    with pytest.raises(Unavailable, match="1-01") as failure:
         load_order(json.dumps(document), "1-01")
     assert failure.value.__context__ is None
 
@@ -361,11 +361,14 @@ def test_an_expression_and_nothing_else() -> None:
         st.sampled_from(["filter", "queue", "quantity", "approximateAgeOfOldestMessageInSeconds"]), JSON
     )
 )
-def test_any_object_is_a_configuration(body: dict[str, Any]) -> None:
-    assert isinstance(load_feed_config(body), FeedConfig)
+def test_any_object_with_a_filter_or_a_queue_is_a_configuration(body: dict[str, Any]) -> None:
+    for part in ("filter", "queue", "Filter"):
+        assert isinstance(load_feed_config(body | {part: {}}), FeedConfig)
 
 
-@pytest.mark.parametrize("body", [None, [], "x"])
+@pytest.mark.parametrize(
+    "body", [None, [], "x", 0, {}, {"error": {"code": "1"}}, {"filter": [], "queue": None}]
+)
 def test_what_is_no_configuration(body: object) -> None:
     with pytest.raises(Unavailable):
         load_feed_config(body)

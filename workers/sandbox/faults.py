@@ -22,6 +22,7 @@ WORDS = {
     "cut": "cut_before",
     "html": "html_error",
     "truncated": "truncated_json",
+    "other": "other_json",
     "duplicates": "duplicate_event",
     "hook_lost": "hook_lost",
     "hook_late": "hook_late",
@@ -30,12 +31,20 @@ WORDS = {
 }
 
 #: At most one of these happens to a call.
-KINDS = ("error_5xx", "error_429", "lost_answer", "cut_before", "html_error", "truncated_json")
+KINDS = (
+    "error_5xx",
+    "error_429",
+    "lost_answer",
+    "cut_before",
+    "html_error",
+    "truncated_json",
+    "other_json",
+)
 
 
 @dataclass(frozen=True)
 class FaultPlan:
-    """Probabilities, each between 0 and 1. The first six exclude each other, so their sum is at most 1."""
+    """Probabilities, each between 0 and 1. The first seven exclude each other, so their sum is at most 1."""
 
     #: 500, 502, 503 or 504, and nothing was done.
     error_5xx: float = 0.0
@@ -49,6 +58,8 @@ class FaultPlan:
     html_error: float = 0.0
     #: It was done, and the JSON of the answer ends in the middle.
     truncated_json: float = 0.0
+    #: 200 with JSON that is neither what was asked for nor a receipt; of a write to an order half of them were done.
+    other_json: float = 0.0
     #: An event goes into the queue twice, under one eventId.
     duplicate_event: float = 0.0
     #: An event is never posted to the hook, or ``slow_seconds`` later than it should.

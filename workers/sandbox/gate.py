@@ -35,6 +35,9 @@ _PERMISSIONS = {
 #: Ends of addresses of calls that change nothing about the order itself.
 _HARMLESS = ("/changes/preview", "/interactions")
 _ODD_PAGES = 0.25  # of the HTML pages come with status 200
+#: What is JSON, and neither an order nor a receipt; and how many of these answers come instead of what a call does.
+_OTHER_JSON = (b"[]", b"null", b"0", b'"OK"', b'{"error":{"message":"try again"}}')
+_NOT_DONE = 0.5
 
 
 class CutError(Exception):
@@ -162,6 +165,8 @@ class Gate:
         if draw.kind == "html_error":
             odd = request.method == "GET" and draw.choice < _ODD_PAGES
             return html(HTTPStatus.OK if odd else HTTPStatus.BAD_GATEWAY)
+        if draw.kind == "other_json" and written_order(request) is not None and draw.choice < _NOT_DONE:
+            return raw(_other(draw))
         return None
 
     def _fault_after(self, response: web.StreamResponse, draw: Draw) -> web.Response | None:
@@ -176,6 +181,8 @@ class Gate:
             body = response.body
             if isinstance(body, bytes) and body:
                 return raw(body[: len(body) // 2], response.status)
+        if draw.kind == "other_json":
+            return raw(_other(draw))
         return None
 
     def _refuse(self, request: web.Request) -> web.Response | None:
@@ -267,6 +274,10 @@ def operation(request: web.Request) -> str:
         if part in path:
             return needed
     return "view" if request.method == "GET" else "workflow"
+
+
+def _other(draw: Draw) -> bytes:
+    return _OTHER_JSON[int(draw.choice * 1000) % len(_OTHER_JSON)]
 
 
 def _attended(request: web.Request) -> bool:

@@ -6,7 +6,6 @@ readable answer may have.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,9 @@ from workers.errors import (
     Rejected,
     Unavailable,
 )
-from workers.net.words import clean, pointed_to, retry_after
+from workers.net.words import pointed_to, retry_after
 from workers.people import fit_to_print
+from workers.vtex import refusals
 from workers.vtex.schemas import load_json
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
 
 _SUCCESS, _REDIRECT, _CLIENT_ERROR = 2, 3, 4  # the first digit of a status
 _MOST_WORDS = 200
-#: What is a code and no sentence.
-_CODE = re.compile(r"[\w.*…-]+")
 _CLIENT_ERRORS_TO_REPEAT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
+_REFUSALS: dict[int, type[OrderLinkError]] = {HTTPStatus.NOT_FOUND: NotFound, HTTPStatus.CONFLICT: Conflict}
 _NOT_FOLLOWED = (
     "; not followed, the credentials would go there. Check VTEX_ACCOUNT, VTEX_ENVIRONMENT and VTEX_BASE_URL"
 )
@@ -44,7 +43,8 @@ class Endpoint:
     """One kind of call.
 
     ``does`` is its name in a message, ``permission`` the License Manager resource that the application key
-    needs for it. ``succeeds`` lists the statuses that mean success, if VTEX promises certain ones.
+    needs for it. ``succeeds`` lists the statuses that mean success, if VTEX promises certain ones. ``wordless``: VTEX
+    documents a 4xx of it without a body.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Endpoint:
     writes: bool = False
     feed: bool = False
     succeeds: tuple[int, ...] = ()
+    wordless: bool = False
 
 
 def failure_of(  # noqa: PLR0911 (one ladder, read from top to bottom)
@@ -69,8 +70,9 @@ def failure_of(  # noqa: PLR0911 (one ladder, read from top to bottom)
     if kind == _SUCCESS:
         return _doubt(endpoint, call, answer)
     hidden = account.app_key.reveal(), account.app_token.reveal()
-    code, message = _vtex_error(answer, hidden)
-    said = fit_to_print(message, document or "", hidden, _MOST_WORDS) if document or not about else ""
+    refusal = refusals.read(answer, hidden, wordless=endpoint.wordless or endpoint.feed)
+    code = refusal.code
+    said = fit_to_print(refusal.message, document or "", hidden, _MOST_WORDS) if document or not about else ""
     heard = f"{call}: VTEX answered {status}" + (f" {code}" if code else "") + (f" ({said})" if said else "")
     if kind == _REDIRECT:
         return Unavailable(
@@ -86,14 +88,12 @@ def failure_of(  # noqa: PLR0911 (one ladder, read from top to bottom)
             status=status,
             code=code,
         )
-    if status == HTTPStatus.NOT_FOUND:
-        return NotFound(heard, status=status, code=code)
-    if status == HTTPStatus.CONFLICT:
-        return Conflict(heard, status=status, code=code)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited(f"{heard}: too many calls for this account", status=status, code=code, after=after)
     if kind == _CLIENT_ERROR and status not in _CLIENT_ERRORS_TO_REPEAT:
-        return Rejected(heard, status=status, code=code)
+        if refusal.theirs:
+            return _REFUSALS.get(status, Rejected)(heard, status=status, code=code)
+        heard = f"{heard}, not in VTEX's words: something between us and VTEX answered"
     if endpoint.writes:
         return OutcomeUnknown(f"{heard}: it may have happened", status=status, code=code, after=after)
     return Unavailable(heard, status=status, code=code, after=after)
@@ -146,19 +146,3 @@ def json_of(endpoint: Endpoint, answer: Answer) -> Any:
     except ValueError:
         pass
     raise Unavailable(f"{endpoint.does}: the answer is not JSON, or only a part of it", status=answer.status)
-
-
-def _vtex_error(answer: Answer, hidden: tuple[str, ...]) -> tuple[str | None, Any]:
-    """VTEX's own code and message, from ``{"error": {"code", "message"}}`` or whatever else it sent."""
-    try:
-        body = load_json(answer.body.decode("utf-8-sig"))
-    except ValueError:
-        return None, ""
-    if isinstance(body, list) and body:
-        body = body[0]
-    error = body.get("error", body) if isinstance(body, dict) else body
-    if not isinstance(error, dict):
-        return None, error
-    lowered = {str(key).lower(): value for key, value in error.items()}
-    code = clean(lowered.get("code"), hidden, 40)
-    return code if _CODE.fullmatch(code) else None, lowered.get("message")

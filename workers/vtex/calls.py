@@ -108,11 +108,12 @@ class Calls:
         *,
         body: Mapping[str, Any] | None = None,
         about: str = "",
+        empty: Any = None,
     ) -> _Read:
-        """Make the call and read its JSON. A write whose answer cannot be read may have happened."""
+        """Make the call and read its JSON (``empty``: for no body). A write whose answer is none may have happened."""
         answer = self._call(endpoint, target, body=body, about=about)
         try:
-            return read(load_json(answer.body.decode("utf-8-sig")) if answer.body.strip() else None)
+            return read(load_json(answer.body.decode("utf-8-sig")) if answer.body.strip() else empty)
         except ValueError:
             problem = "the answer is not JSON, or only a part of it"
         except Unavailable as error:

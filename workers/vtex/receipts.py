@@ -148,8 +148,13 @@ _RECEIPT, _CHANGE, _SETTINGS, _HOOK = (
 
 
 def load_receipt(body: object, order_id: str) -> Receipt:
-    """The receipt in an answer. A success that says nothing more is one, too."""
-    data = _RECEIPT.load(body if isinstance(body, dict) else {})
+    """The receipt in an answer. A success that says nothing is one, too; Unavailable if it says something else.
+
+    ``body`` is the answer's JSON, or an empty object if there was no body at all.
+    """
+    if not isinstance(body, dict) or any(name.lower() == "error" and value for name, value in body.items()):
+        raise Unavailable("the answer is not a receipt")
+    data = _RECEIPT.load(body)
     return Receipt(data["order_id"] or order_id, data["date"], data["receipt"])
 
 
@@ -164,7 +169,7 @@ def load_change_status(body: object) -> ChangeStatus:
 def load_changes(body: object) -> list[ChangeStatus]:
     """An order's history of changes; Unavailable if the answer is none."""
     requests = body.get("requests") if isinstance(body, dict) else body
-    if not isinstance(requests, list):
+    if not isinstance(requests, list) or body == []:  # VTEX's own empty history is an object
         raise Unavailable("the answer is not a history of changes")
     return [_change(item) for item in requests if isinstance(item, dict)]
 
@@ -177,8 +182,8 @@ def load_change_settings(body: object) -> ChangeSettings:
 
 
 def load_hook_config(body: object) -> HookConfig:
-    """The hook's configuration; Unavailable if the answer is no object."""
-    if not isinstance(body, dict):
+    """The hook's configuration; Unavailable if the answer has none."""
+    if not isinstance(body, dict) or not isinstance(_below(body, "hook"), dict):
         raise Unavailable("the answer is not the hook's configuration")
     data = _HOOK.load(body)
     only, hook = data["filter"] or {}, data["hook"] or {}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate
 
-from workers.errors import Invalid, Unavailable
+from workers.errors import Unavailable
 from workers.vtex.details import OrderDetails
 from workers.vtex.lenient import (
     ABSENT_DATE,
@@ -283,20 +283,20 @@ def load_events(body: object) -> tuple[list[Event], list[dict[str, Any]]]:
 def load_order(text: str, expected_id: str) -> Order:
     """The order in a get-order answer.
 
-    :class:`~workers.errors.Unavailable` if the text is not whole JSON (asking again helps),
-    :class:`~workers.errors.Invalid` if it is JSON and not an order, or another order than we asked for.
+    :class:`~workers.errors.Unavailable` if the text is not whole JSON, or not an order, or another one than we asked
+    for: gateways answer so in bad moments, and it says nothing about this order. Asking again helps.
     """
     try:
         document = load_json(text)
     except ValueError:
         raise Unavailable(f"order {expected_id}: the answer is not JSON, or only a part of it") from None
     if not isinstance(document, dict):
-        raise Invalid(f"order {expected_id}: the answer is JSON, but not an order")
+        raise Unavailable(f"order {expected_id}: the answer is JSON, but not an order")
     data, wrong = _load(_ORDER, document)
     if wrong:
-        raise Invalid(f"order {expected_id}: the answer is not an order (look at: {', '.join(wrong)})")
+        raise Unavailable(f"order {expected_id}: the answer is not an order (look at: {', '.join(wrong)})")
     if data["order_id"] != expected_id:
-        raise Invalid(f"order {expected_id}: the answer is another order, {data['order_id']}")
+        raise Unavailable(f"order {expected_id}: the answer is another order, {data['order_id']}")
     return Order(
         order_id=expected_id,
         status=data["status"],
@@ -312,10 +312,11 @@ def load_order(text: str, expected_id: str) -> Order:
 
 
 def load_feed_config(body: object) -> FeedConfig:
-    """The feed configuration; :class:`~workers.errors.Unavailable` if the answer is no object."""
-    if not isinstance(body, dict):
-        raise Unavailable("the feed configuration's answer is not an object")
-    config: FeedConfig = _FEED_CONFIG.load(body)
+    """The feed configuration; :class:`~workers.errors.Unavailable` if the answer has neither a filter nor a queue."""
+    parts = lower_keys(body) if isinstance(body, dict) else {}
+    if not any(isinstance(parts.get(name), dict) for name in ("filter", "queue")):
+        raise Unavailable("the answer is not the feed's configuration")
+    config: FeedConfig = _FEED_CONFIG.load(parts)
     return config
 
 

@@ -41,7 +41,8 @@ _EVENTS = Endpoint("update_tracking", "send the tracking events of", "PUT", "Not
 _CANCEL = Endpoint("cancel", "cancel", "POST", "Cancel order", writes=True)
 _CHANGE = Endpoint("change", "change", "PATCH", "Change order", writes=True)
 _GET_CHANGE = Endpoint("get_change", "read a change of", "GET", "Change order")
-_CHANGES = Endpoint("list_changes", "read the changes of", "GET", "Change order")
+#: An order that never had a change may be unknown here; in which words is not documented.
+_CHANGES = Endpoint("list_changes", "read the changes of", "GET", "Change order", wordless=True)
 _SETTINGS = Endpoint("change_settings", "read the settings of order changes", "GET", "Change order")
 _LEGACY = Endpoint("legacy_change", "change", "POST", "Change order", writes=True)
 _HOOK_ADMIN = "Feed v3 and Hook Admin"
@@ -163,7 +164,7 @@ class Writes(Calls):
 
     def _write(self, endpoint: Endpoint, target: str, body: Mapping[str, Any], order_id: str) -> Receipt:
         read = partial(load_receipt, order_id=order_id)
-        return self._ask(endpoint, target, read, body=body, about=order_id)
+        return self._ask(endpoint, target, read, body=body, about=order_id, empty={})
 
     @property
     def _name(self) -> str:
