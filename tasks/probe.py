@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.base import Tick
-from workers import breaker, errors, runtime, telemetry
+from workers import breaker, errors, moments, runtime, telemetry
 from workers.app import app
 from workers.dispatch import enqueue, go_on
 from workers.runtime import Link
@@ -28,7 +28,7 @@ def probe(link: Link) -> None:
             continue
         except errors.OrderLinkError as error:
             level = log.warning if broken else log.error
-            level("still_paused", scope=scope, why=str(error), since=pause["since"])
+            level("still_paused", scope=scope, why=str(error), since=moments.utc_if(pause["since"]))
             continue
         # that it answers to a question says less than that it takes an order
         if broken and link.ledger.trials(scope) <= TRIALS and (found := link.ledger.candidate(scope)):

@@ -1,6 +1,6 @@
 """What is known of an order or a command as a JSON document: the same from the console and over HTTP.
 
-Names are spelt as VTEX and the messages to the ERP spell them: ``orderId``.
+Names are spelt as VTEX and the messages to the ERP spell them: ``orderId``. Moments are as in :mod:`workers.moments`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from workers import moments
 from workers.story import next_thing
 
 if TYPE_CHECKING:
@@ -35,7 +36,11 @@ def order(
     """One order: its state, its story, what the ERP asked for, and what comes next."""
     document: dict[str, Any] = {"orderId": order_id, "state": None, "timeline": []}
     if record:
-        document = named(record) | {"timeline": _story(record.timeline)}
+        document = named(record) | {
+            "timeline": _story(record.timeline),
+            "due": moments.utc_if(record.due),
+            "claimedUntil": moments.utc_if(record.claimed_until),
+        }
     commands = [
         {"id": one.id, "command": one.kind, "state": one.state, "outcome": one.outcome, "error": one.error}
         for one in asked
@@ -54,9 +59,22 @@ def command(record: CommandRecord) -> dict[str, Any]:
     """One command, without its payload: that may hold personal data, and its sender has it."""
     document = named(record)
     del document["payload"]
-    return (
-        {"id": record.id, "command": document.pop("kind")} | document | {"timeline": _story(record.timeline)}
-    )
+    said = {
+        "ended": moments.utc_if(record.ended),
+        "due": moments.utc_if(record.due),
+        "timeline": _story(record.timeline),
+    }
+    return {"id": record.id, "command": document.pop("kind")} | document | said
+
+
+def paused(pauses: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What is paused (:meth:`workers.ledger.Ledger.paused`)."""
+    return {scope: _since(pause) for scope, pause in pauses.items()}
+
+
+def resumed(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Who resumed what (:meth:`workers.ledger.Ledger.resumed`)."""
+    return [one | {"at": moments.utc(one["at"]), "paused": _since(one["paused"])} for one in entries]
 
 
 def order_row(record: Record) -> dict[str, Any]:
@@ -82,8 +100,12 @@ def command_row(record: CommandRecord) -> dict[str, Any]:
     }
 
 
+def _since(pause: dict[str, Any]) -> dict[str, Any]:
+    return pause | {"since": moments.utc_if(pause.get("since"))}
+
+
 def _story(timeline: Iterable[TimelineEntry]) -> list[dict[str, Any]]:
-    return [{"at": one.at, "what": one.code, "detail": one.detail} for one in timeline]
+    return [{"at": moments.utc(one.at), "what": one.code, "detail": one.detail} for one in timeline]
 
 
 def _camel(name: str) -> str:

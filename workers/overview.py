@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from workers import heartbeat, queues
+from workers import documents, heartbeat, moments, queues
 from workers.command_ledger import CommandLedger
 from workers.errors import OrderLinkError
 from workers.monitor.readings import read
@@ -36,7 +36,11 @@ def of(loaded: Settings, ledgers: Sequence[Ledger], *, ask_vtex: bool = True) ->
     names = {ledger.account for ledger in ledgers}
     whole = {
         "alarms": [
-            asdict(one) | {"do": advice(one.do, one.account, several=len(loaded.accounts) > 1)}
+            asdict(one)
+            | {
+                "do": advice(one.do, one.account, several=len(loaded.accounts) > 1),
+                "since": moments.utc_if(one.since),
+            }
             for one in alarms(redis, loaded, read(redis, ledgers, loaded))
             if not one.account or one.account in names
         ],
@@ -71,8 +75,8 @@ def _of_one(loaded: Settings, ledger: Ledger, feed: dict[str, Any]) -> dict[str,
         ),
         "feed": feed,
         "uncommitted": ledger.waiting_acks(),
-        "paused": ledger.paused(),
-        "resumed": ledger.resumed(),
+        "paused": documents.paused(ledger.paused()),
+        "resumed": documents.resumed(ledger.resumed()),
         "watched": len(Watchlist(ledger)),
         "stuck": [
             {"orderId": id_, "status": status, "since": since} for id_, (status, since) in stuck.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -94,6 +95,10 @@ def test_processes_and_stores_are_told_apart(fleet, fresh_redis):
     assert document["workers"] == 1
     assert set(document["accounts"]) == set(NAMES)
     assert {one["orders"]["open"] for one in document["accounts"].values()} == {1}
+    moments = [one["paused"]["erp"]["since"] for one in document["accounts"].values()]
+    moments += [one["since"] for one in document["alarms"] if one["since"]]
+    assert moments
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", one) for one in moments)
     text = _console("status")
     assert all(f"{name}:\n" in text for name in NAMES)
     for name in NAMES:

@@ -94,7 +94,7 @@ def _stopped(document: dict[str, Any], zone: str, store: str = "") -> Iterator[s
         yield f"PAUSED   {'VTEX' if scope == 'vtex' else 'ERP'}: {pause['why']} ({who})"
     for last in document["resumed"][:1]:
         pause = last["paused"]
-        when = datetime.fromtimestamp(last["at"], ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M")
+        when = datetime.fromisoformat(last["at"]).astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M")
         by = pause.get("by") or "the system"
         yield (
             f"resumed  {'VTEX' if last['scope'] == 'vtex' else 'ERP'} by {last['by']} at {when}"

@@ -123,10 +123,13 @@ def check(account: str | None, *, as_json: bool) -> None:
 @json_option
 def pause(account: str | None, why: str, *, erp: bool, as_json: bool) -> None:
     """Stop a store's work, until somebody resumes it. Orders wait in VTEX's feed meanwhile."""
+    from workers import documents
+
     with the_ledger(account) as ledger:
         ledger.pause("erp" if erp else "vtex", why or "no reason given", by=me(None))
         if as_json:
-            click.echo(json.dumps({"account": ledger.account, "paused": ledger.paused()}, ensure_ascii=False))
+            document = {"account": ledger.account, "paused": documents.paused(ledger.paused())}
+            click.echo(json.dumps(document, ensure_ascii=False))
             return
         which = f" --account {account}" if account else ""
         what = f"{'The ERP of ' if erp else ''}{ledger.account}"
@@ -141,12 +144,14 @@ def pause(account: str | None, why: str, *, erp: bool, as_json: bool) -> None:
 def resume(account: str | None, only: str | None, *, as_json: bool) -> None:
     """Go on with what is paused, everything or one of the two."""
     with the_ledger(account) as ledger:
+        from workers import documents
         from workers.dispatch import go_on
         from workers.ledger import SCOPES
 
         resumed = [scope for scope in SCOPES if only in (None, scope) and go_on(ledger, scope, me(None))]
         if as_json:
-            document = {"account": ledger.account, "resumed": resumed, "paused": ledger.paused()}
+            paused = documents.paused(ledger.paused())
+            document = {"account": ledger.account, "resumed": resumed, "paused": paused}
             click.echo(json.dumps(document, ensure_ascii=False))
             return
         what = f"The ERP of {ledger.account}" if only == "erp" else ledger.account

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import redis
 
-from workers import keys, telemetry
+from workers import keys, moments, telemetry
 from workers.monitor import rules
 from workers.monitor.readings import Reading, read
 from workers.monitor.rules import Alarm, Rule
@@ -243,15 +243,11 @@ def message(one: Standing, now: float) -> dict[str, Any]:
         "account": one.account or None,
         "says": one.says,
         "do": one.do,
-        "since": _iso(one.since),
-        "sent": _iso(now),
+        "since": moments.utc(one.since),
+        "sent": moments.utc(now),
         "runbook": f"deploy/runbook.md#{one.name}",
         "text": f"[{one.severity if raised else 'cleared'}] {text}",
     }
-
-
-def _iso(at: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
 
 
 def alarms(client: redis.Redis, settings: Settings, reading: Reading) -> list[Alarm]:

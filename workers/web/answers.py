@@ -6,6 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
+from workers import moments
 from workers.web.lists import STATES
 
 _ORDER_STATES = [*STATES, "done", "ignored"]
@@ -22,9 +23,14 @@ def _maybe(about: str = "", **more: Any) -> fields.String:
     )
 
 
-def _moment(about: str) -> fields.Float:
-    return fields.Float(
-        required=True, allow_none=True, metadata={"description": f"{about}; seconds since 1970, or null"}
+def _moment(about: str, *, or_null: bool = True, **more: Any) -> fields.String:
+    return fields.String(
+        allow_none=or_null,
+        metadata={
+            "description": f"{about}; {moments.FORM}{', or null' if or_null else ''}",
+            "format": "date-time",
+        },
+        **{"required": True} | more,
     )
 
 
@@ -47,7 +53,7 @@ class ReplaySchema(Schema):
 class LineSchema(Schema):
     """One thing that happened."""
 
-    at = fields.Float(required=True, metadata={"description": "Seconds since 1970"})
+    at = _moment("When", or_null=False)
     what = _text("A word for it")
     detail = _text()
 
@@ -118,10 +124,8 @@ class OrderSchema(Schema):
     attempts = fields.Integer()
     crashes = fields.Integer()
     error = fields.String(allow_none=True)
-    due = fields.Float(allow_none=True)
-    claimed_until = fields.Float(
-        allow_none=True, data_key="claimedUntil", metadata={"description": "A worker is at it until then"}
-    )
+    due = _moment("When it is looked at again at the latest", required=False)
+    claimed_until = _moment("A worker is at it until then", required=False, data_key="claimedUntil")
     uncommitted = fields.Integer(metadata={"description": "Feed events that are still to be committed"})
 
 
