@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
@@ -16,8 +14,9 @@ import kombu.exceptions
 import redis
 import structlog
 
-from workers.net.words import impersonal
+from workers import tracebacks
 from workers.settings import Settings
+from workers.settings.address_secrets import secrets_in
 
 #: Bound to every line of a task: account, order_id, step, attempt, task_id; ``began`` makes its ``duration``.
 bind = structlog.contextvars.bound_contextvars
@@ -39,8 +38,6 @@ _QUIET = {
 _AWAY = (redis.ConnectionError, redis.TimeoutError, ConnectionError, kombu.exceptions.OperationalError)
 _SAY_AGAIN_SECONDS = 10.0
 _ARGUMENTS = frozenset({"data", "args", "kwargs", "argsrepr", "kwargsrepr"})
-#: What an error quotes.
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _FULL = (
     "Redis is full and takes nothing new: give it more memory (maxmemory). Nothing is lost, work goes on then"
 )
@@ -122,20 +119,6 @@ class Redactor:
         return self.clean(repr(value)) if any(secret in shown for secret in self._secrets) else value
 
 
-def _traceback(exc_info: Any) -> str:
-    """Where and of which kind; errors about a value lose the value that they quote: it may be a customer's."""
-    _, error, _ = exc_info
-    text = "".join(traceback.format_exception(error)).rstrip()
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        said = str(error)
-        if said and isinstance(error, ValueError | LookupError):
-            text = text.replace(said, _QUOTED.sub("'***'", said))
-        error = error.__cause__ or error.__context__
-    return impersonal(text)
-
-
 def _local_time(zone: str) -> Callable[..., dict[str, Any]]:
     """For people: when it was where they are, before everything else (where structlog's console form puts it)."""
     there = ZoneInfo(zone)
@@ -169,7 +152,7 @@ def _duration(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]
 
 def secrets_of(settings: Settings) -> set[str]:
     """Every value of the settings that must not be printed, passwords inside of addresses included."""
-    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 - only needed once a process
+    from urllib.parse import urlsplit  # noqa: PLC0415 - only needed once a process
 
     from workers.web import tokens  # noqa: PLC0415
 
@@ -177,7 +160,7 @@ def secrets_of(settings: Settings) -> set[str]:
     found.add(settings.flower_basic_auth.reveal().partition(":")[2])
     found.add(settings.metrics_basic_auth.reveal().partition(":")[2])
     found.add(urlsplit(settings.alarm_url.reveal()).path.strip("/"))  # where chat programs have a key
-    found.add(urlsplit(settings.alarm_url.reveal()).query)
+    found |= secrets_in(settings.alarm_url.reveal())
     found |= tokens.secrets_in(settings.web_tokens.reveal())
     found.add(settings.sentinel_password.reveal())
     stores = [settings, *(settings.of(name) for name in settings.accounts)]
@@ -185,13 +168,8 @@ def secrets_of(settings: Settings) -> set[str]:
         found |= {one.erp_token.reveal(), one.hook_secret.reveal()}
         for secret in one.erp_signing_secret.reveal().split():
             found |= {secret, secret.removeprefix("whsec_")}
-        if one.erp_url.startswith("http"):
-            found.add(urlsplit(one.erp_url).query)  # where some endpoints want a key
-    for url in (*(one.erp_url for one in stores), settings.redis_url or ""):
-        password = urlsplit(url).password
-        if password:
-            found |= {password, unquote(password)}
-    return found
+        found |= secrets_in(one.erp_url)
+    return found | secrets_in((settings.redis_url or "").partition("?")[0])  # its query has no secret
 
 
 def set_up(settings: Settings, *, stream: Any = None) -> None:
@@ -208,7 +186,7 @@ def set_up(settings: Settings, *, stream: Any = None) -> None:
         else structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.stdlib.ExtraAdder(),
         _no_arguments,
-        structlog.processors.ExceptionRenderer(_traceback),
+        structlog.processors.ExceptionRenderer(tracebacks.rendered),
     ]
     last: list[Any] = (
         [

@@ -240,6 +240,31 @@ def test_which_secrets_there_are():
 
 
 @pytest.mark.parametrize(
+    ("url", "secrets"),
+    [
+        ("https://erp.example/in?key=q-secret&code=other%2Fone", {"q-secret", "other/one", "other%2Fone"}),
+        ("https://user:pass%2Fword@erp.example/in", {"pass/word", "pass%2Fword"}),
+        ("postgresql+psycopg://u:pw-1@h/db?sslmode=require&password=pw-2", {"pw-1", "pw-2"}),
+        ("mssql+pymssql://u:pw-1@h/db?token=pw%203", {"pw-1", "pw 3"}),
+    ],
+)
+@pytest.mark.promise("P8")
+def test_the_secrets_of_an_address_are_struck_out(logs, url, secrets):
+    given = settings(log_format="json")
+    object.__setattr__(given, "erp_url", url)
+    object.__setattr__(given, "redis_url", "rediss://:r-secret@h:6379/0?ssl_cert_reqs=required")
+    object.__setattr__(given, "alarm_url", Secret("https://chat.example/p4th-secret?key=k-secret"))
+    found = telemetry.secrets_of(given)
+    assert found >= secrets | {"r-secret", "p4th-secret", "k-secret"}
+    assert not found & {"require", "required", "erp.example", "postgresql+psycopg", "key", "code"}
+    logs(given)
+    for secret in sorted(secrets):
+        telemetry.get("x").info(f"the sink said {secret!r} of the key that is required")
+        (line,) = logs.lines[-1:]
+        assert line["message"] == "the sink said '***' of the key that is required"
+
+
+@pytest.mark.parametrize(
     ("logger", "error", "lines", "tracebacks"),
     [
         ("celery.worker.request", redis.ConnectionError("gone"), 1, 0),
