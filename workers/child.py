@@ -8,6 +8,9 @@ the *thread* that started the child, so that is used from the main thread only. 
 other systems, a guard does it: a forked copy of the shim that waits until a pipe closes, which only the owner
 holds open.
 
+Asked so, a child ends in its own time. Where its owner takes along what the child works with (the embedded Redis),
+there is nothing to wait for: :func:`take_along` and :func:`end_with_owner` end it the hard way.
+
 A child gets a session of its own: Ctrl-C in a terminal reaches the supervisor alone, which stops the others
 in order.
 """
@@ -26,12 +29,15 @@ from functools import cache
 from typing import IO, TYPE_CHECKING, Literal, NoReturn, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 _Stream: TypeAlias = int | IO[bytes] | None
 _PR_SET_PDEATHSIG = 1
 NOT_RUN = 127  # what a shell answers for a command that cannot be run
+#: In the environment of children that must not outlive their owner for long: the owner's process id.
+_OWNER = "_VTEXORDERS_OWNER"
+_LOOK_SECONDS = 0.5
 _RESET = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGPIPE", "SIGXFSZ")
 
 
@@ -104,6 +110,35 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     if not ended(process):
         _signal_group(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@contextlib.contextmanager
+def take_along() -> Iterator[None]:
+    """What is started within goes with this process, kill -9 included, if it calls :func:`end_with_owner`."""
+    os.environ[_OWNER] = str(os.getpid())
+    try:
+        yield
+    finally:
+        os.environ.pop(_OWNER, None)
+
+
+def end_with_owner(seconds: float = 3.0) -> None:
+    """End this process and all in its session, now, if its owner (:func:`take_along`) has been dead for so long.
+
+    SIGTERM has come by then, and is what ends it in order: this is for whoever waits in vain for something.
+    """
+    owner = os.environ.pop(_OWNER, "")  # not for what this process starts
+    if owner:
+        threading.Thread(target=_outlive, args=(int(owner), seconds), name="owner", daemon=True).start()
+
+
+def _outlive(owner: int, seconds: float) -> None:
+    while os.getppid() == owner:  # it is another one's from the moment in which its parent is dead
+        time.sleep(_LOOK_SECONDS)
+    time.sleep(seconds)
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _signal_group(group: int, signum: signal.Signals) -> None:

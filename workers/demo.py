@@ -117,6 +117,7 @@ class Demo:
                 vtex = stack.enter_context(SandboxProcess(self._sandbox()))
                 _environment(folder, vtex.url, _free_port())
                 valkey = stack.enter_context(embedded.Embedded(folder, lock=lock))
+                stack.enter_context(child.take_along())
                 os.environ["REDIS_URL"] = valkey.url
                 loaded = settings.load()
                 log = io.TextIOWrapper(_log(folder), encoding="utf-8", line_buffering=True)

@@ -197,6 +197,36 @@ with Embedded(folder / "data") as valkey:
     scene.said("drained", times=2)
 
 
+@pytest.mark.promise("P4")
+def test_what_its_owner_takes_along_ends_although_it_does_not_listen(scene):
+    scene.run("""
+from workers import child as children
+
+ENDS = "from workers import child; child.end_with_owner(0.1)"
+with children.take_along():
+    supervisor.add("deaf", child("deaf", chr(10).join([DEAF, PARENT, ENDS])))
+    sys.exit(supervisor.run())
+""")
+    (deaf,), (grandchild,) = scene.pids("deaf"), scene.pids("grandchild")
+    scene.said("armed")
+    scene.processes.kill(scene.process)
+    scene.gone(deaf, grandchild)
+
+
+def test_what_is_not_taken_along_ends_in_its_own_time(scene):
+    scene.run("""
+ENDS = "from workers import child; child.end_with_owner(0.0)"
+SLOW = DRAINS.replace("sys.exit(0)", "time.sleep(2); print('at last', flush=True); sys.exit(0)")
+supervisor.add("slow", child("slow", chr(10).join([SLOW, ENDS])))
+sys.exit(supervisor.run())
+""")
+    (slow,) = scene.pids("slow")
+    scene.said("armed")
+    scene.processes.kill(scene.process)
+    scene.gone(slow)
+    scene.said("at last")
+
+
 def test_grandchildren_end_with_their_parent(scene):
     scene.run("supervisor.add('parent', child('parent', PARENT)); sys.exit(supervisor.run())")
     (parent,) = scene.pids("parent")

@@ -88,6 +88,25 @@ def killed(tmp_path_factory, wait_until):
         yield system
 
 
+#: Seconds: what is promised, and as much again for a busy machine. Waiting for a Redis that is away took 17.
+ENDS_WITHIN = 5.0 + 5.0
+
+
+@pytest.mark.promise("P4")
+def test_nothing_outlives_a_killed_up_and_its_redis(system, wait_until):
+    system = system(orders=400, latency=0.3)
+    up = system.start(
+        "up", WORKER_PROCESSES="2", WEB_TOKENS="0123456789abcdef0123456789abcdef", WEB_PORT=str(free_port())
+    )
+    system.until_handled(20)  # and much is in their hands
+    wait_until(lambda: len(system.left()) >= 6, "up, Valkey, two workers, beat and web")
+    valkey = system.valkey_pid()
+    system.processes.kill(up)
+    with contextlib.suppress(ProcessLookupError):  # it goes with up by itself
+        os.kill(valkey, signal.SIGKILL)
+    wait_until(lambda: not system.left(), lambda: f"the end of {system.left()}", ENDS_WITHIN)
+
+
 @pytest.mark.promise("P4")
 def test_kill_nine_of_a_worker_of_valkey_and_of_up_itself(killed):
     killed.until_handled(70)  # it goes on

@@ -44,18 +44,18 @@ def up() -> None:
 
     Runs until SIGTERM or Ctrl-C; then it takes nothing new, ends what it has begun, and exits 0.
     """
-    from workers import deaths, embedded, interpreter, telemetry
+    from workers import child, deaths, embedded, interpreter, telemetry
     from workers.redis_address import connect
     from workers.supervisor import Supervisor
 
     loaded = settings_to_start_with()
     names: dict[str, str] = {}
 
-    def noted(child: str, pid: int) -> None:
+    def noted(name: str, pid: int) -> None:
         """What a worker that died was at need not wait until it is missed."""
-        if child in names:
+        if name in names:
             with contextlib.closing(connect(loaded, socket_timeout=2, socket_connect_timeout=2)) as client:
-                deaths.saw_die(client, f"{names[child]}@{socket.gethostname()}", pid)
+                deaths.saw_die(client, f"{names[name]}@{socket.gethostname()}", pid)
 
     with (
         embedded.lock_data_dir(loaded.data_dir) as lock,
@@ -67,6 +67,7 @@ def up() -> None:
             valkey = stack.enter_context(embedded.Embedded(loaded.data_dir, lock=lock))
             loaded = with_redis(loaded, valkey.url)
             supervisor.watch(valkey.alive, valkey.restart)
+            stack.enter_context(child.take_along())  # without Redis nothing that they do can be recorded
         else:
             loaded = with_redis(loaded)
         telemetry.set_up(loaded)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from workers import embedded, settings
+from workers import child, embedded, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +42,7 @@ def settings_to_start_with(*, alone_with_redis: bool = False) -> Settings:
 
     ``alone_with_redis``: it speaks neither with VTEX nor with the ERP, and does not read what only they are told.
     """
+    child.end_with_owner()
     if alone_with_redis:
         settings.spare_credentials()
     loaded = the_settings()
