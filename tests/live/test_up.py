@@ -304,6 +304,7 @@ def test_a_dotenv_that_others_may_read_is_told_once_at_the_start(tmp_path, wait_
         dotenv.write_text(f"VTEX_APP_TOKEN={token}\n")
         dotenv.chmod(0o644)
         running = system.start("up", WORKER_PROCESSES="1")
+        assert system.redis_url()  # before that, status says that nothing is running
         wait_until(lambda: system.json("status")["workers"] == 1, "the worker")
         assert system.stop(running) == 0
         said = system.output(running)
