@@ -211,3 +211,32 @@ def _a_flood_delays_nobody_else(stores):
     stores.shops["fine"].create(5)
     stores.until(lambda: stores.handled("fine") == 70)
     assert 360 - stores.handled("hangs") > 0.8 * (360 - before), "the five did not wait for the three hundred"
+
+
+class Words(Stores):
+    """Stores that are called as our own words are."""
+
+    NAMES = ("worker", "beat", "lease")
+
+
+def test_stores_may_have_the_names_of_processes(tmp_path):
+    with Words(tmp_path / "fleet", None, worker=5, beat=5, lease=5) as stores:
+        up = stores.start("up", LOG_LEVEL="INFO")
+        stores.until(lambda: all(stores.handled(name) == 5 for name in stores.NAMES))
+        stores.until(lambda: stores.json("status")["workers"] == 1)
+        stores.until(lambda: stores.json("status")["orders"]["done"] == 15)
+        assert set(stores.json("status")["accounts"]) == set(stores.NAMES)
+        for words in (
+            ("status",),
+            ("check",),
+            ("dead",),
+            ("health",),
+            ("feed", "show"),
+            ("check", "--account", "beat"),
+        ):
+            done = stores.run(*words)
+            assert "Traceback" not in done.stdout + done.stderr
+            assert done.returncode == 0 or words[0] == "check", (words, done.stdout, done.stderr)
+        assert stores.stop(up) == 0
+        assert "Traceback" not in stores.output(up)
+        assert not stores.said(up, "unexpected_error")
