@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import logging
-import socket
 from typing import Any
 
-from celery import Celery, signals
+from celery import Celery
 from kombu import Exchange, Queue
 
-from workers import broker, fairness, handover, interpreter, policy, queues, redis_address, runtime, telemetry
+from workers import policy, queues, redis_address
 from workers import settings as settings_module
-from workers.heartbeat import Heartbeat
+from workers.connection import OrderLink
 from workers.settings import Settings
 
 #: Seconds until the broker gives an unacknowledged message to somebody else. Longer than any step may take.
@@ -32,15 +30,13 @@ WATCH_SECONDS = 60.0
 #: Seconds between two looks for personal data that is to be erased.
 EXPIRE_SECONDS = 3600.0
 
-broker.patch()
-fairness.patch()
-
-app = Celery(
+app = OrderLink(
     "vtexorders",
     events="workers.events:Events",
     include=["tasks.feed", "tasks.orders", "tasks.commands", "tasks.upkeep", "tasks.probe", "tasks.watch"],
 )
-app.steps["consumer"].add(handover.HandoverStep)
+app.steps["worker"].add("workers.lifecycle:SignalsStep")
+app.steps["consumer"].add("workers.handover:HandoverStep")
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
@@ -137,56 +133,3 @@ def _ticks(store: Settings) -> dict[str, float]:
 @app.on_configure.connect
 def _configure(sender: Celery, **_: Any) -> None:
     sender.config_from_object(configuration(settings_module.load()))
-
-
-@signals.setup_logging.connect
-def _logging(**_: Any) -> None:
-    telemetry.set_up(settings_module.load())
-
-
-@signals.worker_ready.connect
-def _ready(sender: Any, **_: Any) -> None:
-    runtime.current().warm_up()
-    interpreter.settle()
-    _live(sender.hostname, list(app.amqp.queues.consume_from), "worker")
-
-
-@signals.beat_init.connect
-def _ticking(**_: Any) -> None:
-    _live(f"beat@{socket.gethostname()}", [], "beat")
-
-
-def _live(name: str, queues: list[str], kind: str) -> None:
-    process = runtime.current()
-    process.heartbeat = Heartbeat(
-        process.redis, name, queues, kind=kind, folder=process.settings.health_dir, also=process.flush
-    )
-    process.heartbeat.start()
-
-
-@signals.heartbeat_sent.connect
-def _looped(**_: Any) -> None:
-    heartbeat = runtime.current().heartbeat
-    if heartbeat:  # the worker's loop sends it, not a thread of its own
-        heartbeat.pulse()
-
-
-@signals.task_retry.connect
-def _let_go(reason: BaseException, **_: Any) -> None:
-    """Celery's tracer and the exceptions of a retry hold each other, with half a megabyte of frames and documents.
-
-    Until Python looked for such circles, a few hundred commands that wait would be a hundred megabytes.
-    """
-    for error in telemetry.causes_of(reason):
-        error.__traceback__ = None
-
-
-@signals.worker_shutting_down.connect
-def _stopping(**_: Any) -> None:
-    logging.getLogger(__name__).info("stopping: running tasks end, waiting ones stay in the queue")
-    runtime.current().stopping.set()
-
-
-@signals.worker_shutdown.connect
-def _stopped(**_: Any) -> None:
-    runtime.current().close()

@@ -6,7 +6,7 @@ from typing import Any
 
 from celery.beat import Scheduler
 
-from workers import runtime
+from workers import lifecycle, runtime
 
 
 class Clock(Scheduler):  # type: ignore[misc]
@@ -17,5 +17,7 @@ class Clock(Scheduler):  # type: ignore[misc]
         process = runtime.current()
         if process.heartbeat:
             process.heartbeat.pulse()
+        else:
+            lifecycle.beat_starts()
         seconds: float = super().tick(*args, **options)
         return seconds

@@ -1,4 +1,4 @@
-"""What kombu's Redis transport is told to do otherwise, for the versions that it was made for.
+"""Celery's transport to Redis, as this program uses it: kombu's own classes, told to do a few things otherwise.
 
 kombu makes a Redis client for each message that it publishes and each that it acknowledges, fetches messages one by
 one, and writes down what is unacknowledged by a transaction of four commands through redis-py's pool: together a
@@ -12,8 +12,14 @@ third of a busy worker's time. Here
   soon after. Of a worker that dies before that the messages come again, as always when it dies before an
   acknowledgement, and the ledger knows that their steps are done.
 
-The keys and what stands in them stay kombu's own: a worker without this patch can share the queues, and what kombu
-does seldom (it gives back the messages of a worker that died) is left alone.
+The keys and what stands in them stay kombu's own: a worker without this can share the queues, and what kombu
+does seldom (it gives back the messages of a worker that died) is left alone. kombu's own classes are not touched: a
+program that imports this one and runs a Celery of its own keeps its own transport (:mod:`workers.connection` says
+who has this one).
+
+A connection may be gone at any time, closed by the worker's loop while a thread ends its task. Who asks for it then
+gets a ``redis.ConnectionError``, which kombu and Celery answer by connecting again; kombu by itself fails at the
+attribute of a ``None``.
 """
 
 from __future__ import annotations
@@ -25,8 +31,8 @@ from typing import TYPE_CHECKING, Any
 
 import kombu
 import redis
+from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
-from kombu.transport.redis import Channel, QoS, Transport
 from kombu.utils import json
 from packaging.version import Version
 from redis.commands.core import Script
@@ -84,147 +90,189 @@ return found
 """
 
 # what redis-py and kombu do not say the types of
+theirs: Any = kombu_redis
 _script: Any = Script(None, _WRITE.encode())  # type: ignore[arg-type]  # each call names its client
 _json: Any = json
 _plain: Any = virtual.QoS
-_create_client: Any = Channel._create_client  # noqa: SLF001 - what is patched
-_append: Any = QoS.append
-_ack: Any = QoS.ack
-_restore: Any = QoS.restore_unacked_once
-_brpop_read: Any = Channel._brpop_read  # noqa: SLF001
-_put_fanout: Any = Channel._put_fanout  # noqa: SLF001
-_register: Any = Transport.register_with_event_loop
 
 
-def _one_client(channel: Any, asynchronous: bool = False) -> Any:
-    if asynchronous:  # made once a channel by kombu itself
-        return _create_client(channel, asynchronous)
-    pool, kept = channel.pool, channel.__dict__.get("_kept_client")
-    if kept is None or kept.connection_pool is not pool:  # the pool is another one after a reconnection
-        plain = channel.Client is redis.Redis and type(pool) is redis.ConnectionPool
-        kept = channel.__dict__["_kept_client"] = (
-            Kept(connection_pool=pool) if plain else _create_client(channel)
-        )
-    return kept
+class ChannelGone(redis.ConnectionError):
+    """The channel was closed meanwhile, or its connection: another one is made."""
+
+    def __init__(self) -> None:
+        super().__init__("the connection to Redis was closed meanwhile")
 
 
-def _write(qos: Any, tag: str = "", message: str = "", more: Sequence[str] = (), room: int = 0) -> list[Any]:
-    """Write a message down, cross out what is acknowledged, and fetch ``room`` more from the queues ``more``."""
-    done: deque[str] = qos.__dict__.setdefault("_acknowledged", deque())
-    lot = [done.popleft() for _ in range(min(len(done), _LOT))]
-    client = qos.channel._create_client()  # noqa: SLF001
-    keys = (qos.unacked_index_key, qos.unacked_key, *more)
-    try:
-        return _script(keys=keys, args=(time(), tag, message, room, *lot), client=client)  # type: ignore[no-any-return]
-    except redis.RedisError:
-        done.extend(lot)
-        raise
+class QoS(theirs.QoS):  # type: ignore[misc]
+    """What of a channel is unacknowledged."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.acknowledged: deque[str] = deque()  # and not crossed out in Redis
 
-def _append_by_script(qos: Any, message: Any, tag: str) -> None:
-    channel = qos.channel
-    if channel.global_keyprefix:
-        _append(qos, message, tag)
-        return
-    if tag != channel.__dict__.get("_written"):
-        came, room = message.delivery_info, _room(qos)
-        kept = _json.dumps([message._raw, came["exchange"], came["routing_key"]])  # noqa: SLF001
-        queues = channel._queue_cycle.consume(len(channel.active_queues)) if room > 0 else ()  # noqa: SLF001
-        found = _write(qos, tag, kept, queues, room)
-        channel.__dict__.setdefault("_fetched", deque()).extend(zip(found[::2], found[1::2], strict=True))
-    _plain.append(qos, message, tag)
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Write a message down before it is delivered, and fetch more if there is room."""
+        channel = self.channel
+        if channel.global_keyprefix:
+            super().append(message, delivery_tag)
+            return
+        if delivery_tag != channel.written:
+            came, room = message.delivery_info, self._room()
+            kept = _json.dumps([message._raw, came["exchange"], came["routing_key"]])  # noqa: SLF001
+            queues = channel._queue_cycle.consume(len(channel.active_queues)) if room > 0 else ()  # noqa: SLF001
+            found = self._write(delivery_tag, kept, queues, room)
+            channel.fetched.extend(zip(found[::2], found[1::2], strict=True))
+        _plain.append(self, message, delivery_tag)
 
+    def ack(self, delivery_tag: str) -> None:
+        """Cross a message out: soon, where a loop does so, else at once."""
+        if not self._loop():
+            super().ack(delivery_tag)
+            return
+        self.acknowledged.append(delivery_tag)
+        _plain.ack(self, delivery_tag)
 
-def _room(qos: Any) -> int:
-    """How many messages may be fetched beside the one that came."""
-    channel = qos.channel
-    loop = getattr(channel.connection.cycle, "crosses_out", False)
-    if not loop or channel.queue_order_strategy != "priority" or channel.priority_steps != [0]:
-        return 0  # several stores take turns, one message each
-    free: int = qos.prefetch_count - (len(qos._delivered) - len(qos._dirty)) - 1  # noqa: SLF001
-    return min(free, _MORE)
+    def cross_out(self) -> None:
+        """Cross out in Redis all that is acknowledged."""
+        while self.acknowledged:
+            self._write()
 
+    def restore_unacked_once(self, *args: Any, **options: Any) -> None:
+        """Before a channel closes, and gives back what is unacknowledged: what nobody got goes back, too."""
+        with suppress(
+            redis.RedisError
+        ):  # Redis is away: they come again when their visibility timeout is over
+            self.cross_out()
+            while self.channel.fetched:
+                _, item = self.channel.fetched.popleft()
+                self.restore_by_tag(_json.loads(item)["properties"]["delivery_tag"])
+        super().restore_unacked_once(*args, **options)
 
-def _read_all(channel: Any, **options: Any) -> Any:
-    """Deliver the message that came, and those that were fetched with it."""
-    answer = _brpop_read(channel, **options)
-    fetched = channel.__dict__.get("_fetched")
-    while fetched:
-        queue, item = fetched.popleft()
-        message = _json.loads(item)
-        channel.__dict__["_written"] = message["properties"]["delivery_tag"]
+    def _loop(self) -> bool:
+        """Whether a loop turns that crosses out; no, once the channel is closed."""
+        transport = self.channel.connection
+        return transport is not None and transport.crosses_out is not None
+
+    def _room(self) -> int:
+        """How many messages may be fetched beside the one that came."""
+        channel = self.channel
+        if not self._loop() or channel.queue_order_strategy != "priority" or channel.priority_steps != [0]:
+            return 0  # several stores take turns, one message each
+        free: int = self.prefetch_count - (len(self._delivered) - len(self._dirty)) - 1
+        return min(free, _MORE)
+
+    def _write(self, tag: str = "", message: str = "", more: Sequence[str] = (), room: int = 0) -> list[Any]:
+        """Write a message down, cross out what is acknowledged, and fetch ``room`` more from the queues ``more``."""
+        done = self.acknowledged
+        lot = [done.popleft() for _ in range(min(len(done), _LOT))]
+        keys = (self.unacked_index_key, self.unacked_key, *more)
         try:
-            channel.connection._deliver(message, queue.decode())  # noqa: SLF001
-        finally:
-            del channel.__dict__["_written"]  # should it come again, it is to be written again
-    return answer
+            client = self.channel._create_client()  # noqa: SLF001
+            return _script(keys=keys, args=(time(), tag, message, room, *lot), client=client)  # type: ignore[no-any-return]
+        except redis.RedisError:
+            done.extend(lot)
+            raise
 
 
-def _put_counted(channel: Any, exchange: str, message: Any, routing_key: str, **more: Any) -> None:
-    """Publish an event; Redis answers how many heard it."""
-    if more.get("_publish_batch") is not None:
-        _put_fanout(channel, exchange, message, routing_key, **more)
-        return
-    text, heard = _json.dumps(message), 0
-    with channel.conn_or_acquire() as client:
-        for topic in channel._get_publish_topics(exchange, routing_key):  # noqa: SLF001
-            heard += client.publish(topic, text)
-    channel.__dict__["_heard"] = heard
+class Channel(theirs.Channel):  # type: ignore[misc]
+    """A channel of one Redis."""
+
+    QoS = QoS
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.kept_client: Any = None
+        self.fetched: deque[tuple[bytes, bytes]] = (
+            deque()
+        )  # queue and message, written down and not delivered
+        self.written = ""  # the tag of the one that is being delivered
+        self.heard: int | None = None
+        super().__init__(*args, **options)
+
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        if self.connection is None or self.connection.client is None:
+            raise ChannelGone
+        return super()._connparams(asynchronous)
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        if asynchronous:  # made once a channel by kombu itself
+            return super()._create_client(asynchronous)
+        pool, kept = self.pool, self.kept_client
+        if kept is None or kept.connection_pool is not pool:  # the pool is another one after a reconnection
+            plain = self.Client is redis.Redis and type(pool) is redis.ConnectionPool
+            kept = self.kept_client = Kept(connection_pool=pool) if plain else super()._create_client()
+        return kept
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        look = getattr(
+            self._queue_cycle, "look", None
+        )  # several stores' turns: the shares are looked at first
+        seconds = look() if look else None
+        super()._brpop_start(timeout if seconds is None else seconds)
+
+    def _brpop_read(self, **options: Any) -> Any:
+        """Deliver the message that came, and those that were fetched with it."""
+        answer = super()._brpop_read(**options)
+        while self.fetched:
+            if self.connection is None:
+                raise ChannelGone
+            queue, item = self.fetched.popleft()
+            message = _json.loads(item)
+            self.written = message["properties"]["delivery_tag"]
+            try:
+                self.connection._deliver(message, queue.decode())  # noqa: SLF001
+            finally:
+                self.written = ""  # should it come again, it is to be written again
+        return answer
+
+    def _put_fanout(self, exchange: str, message: Any, routing_key: str, **more: Any) -> None:
+        """Publish an event; Redis answers how many heard it."""
+        if more.get("_publish_batch") is not None:
+            super()._put_fanout(exchange, message, routing_key, **more)
+            return
+        text, heard = _json.dumps(message), 0
+        with self.conn_or_acquire() as client:
+            for topic in self._get_publish_topics(exchange, routing_key):
+                heard += client.publish(topic, text)
+        self.heard = heard
+
+
+class Transport(theirs.Transport):  # type: ignore[misc]
+    """A connection's transport to one Redis."""
+
+    Channel = Channel
+    crosses_out: Any = None  # the timer of the loop that crosses out
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """A worker's loop crosses out what it is not about to write anyway."""
+        super().register_with_event_loop(connection, loop)
+
+        def cross_out() -> None:
+            for channel in list(connection.channels):
+                if channel._qos is not None and not channel.closed:  # noqa: SLF001
+                    channel._qos.cross_out()  # noqa: SLF001
+
+        if self.crosses_out is not None:
+            self.crosses_out.cancel()
+        self.crosses_out = loop.call_repeatedly(ACKNOWLEDGED_AFTER, cross_out)
+
+
+class SentinelChannel(Channel, theirs.SentinelChannel):  # type: ignore[misc]
+    """A channel of the primary that Sentinels name.
+
+    The transport option ``connection_class`` is the class of connections to it
+    (:func:`workers.net.sentinel.without_tls`).
+    """
+
+    from_transport_options = (*theirs.SentinelChannel.from_transport_options, "connection_class")
+
+
+class SentinelTransport(Transport, theirs.SentinelTransport):  # type: ignore[misc]
+    """A connection's transport to the primary that Sentinels name."""
+
+    Channel = SentinelChannel
 
 
 def heard(channel: Any) -> bool:
     """Whether anybody heard what was last published on a channel; True where nobody knows."""
-    return bool(channel.__dict__.get("_heard", True))
-
-
-def _ack_soon(qos: Any, tag: str) -> None:
-    if not getattr(qos.channel.connection.cycle, "crosses_out", False):
-        _ack(qos, tag)
-        return
-    qos.__dict__.setdefault("_acknowledged", deque()).append(tag)
-    _plain.ack(qos, tag)
-
-
-def _cross_out(qos: Any) -> None:
-    while qos.__dict__.get("_acknowledged"):
-        _write(qos)
-
-
-def _cross_out_first(qos: Any, *args: Any, **more: Any) -> None:
-    """Before a channel closes, and gives back what is unacknowledged: what nobody got goes back, too."""
-    with suppress(redis.RedisError):  # Redis is away: they come again when their visibility timeout is over
-        _cross_out(qos)
-        for _, item in qos.channel.__dict__.pop("_fetched", ()):
-            qos.restore_by_tag(_json.loads(item)["properties"]["delivery_tag"])
-    _restore(qos, *args, **more)
-
-
-def _with_loop(transport: Any, connection: Any, loop: Any) -> None:
-    """A worker's loop crosses out what it is not about to write anyway."""
-    _register(transport, connection, loop)
-
-    def cross_out() -> None:
-        for channel in list(connection.channels):
-            if channel._qos is not None and not channel.closed:  # noqa: SLF001
-                _cross_out(channel._qos)  # noqa: SLF001
-
-    before = getattr(transport.cycle, "crosses_out", None)
-    if before is not None:
-        before.cancel()
-    transport.cycle.crosses_out = loop.call_repeatedly(ACKNOWLEDGED_AFTER, cross_out)
-
-
-def patch() -> None:
-    """Do so, if this kombu is one that it was made for."""
-    if not MADE_FOR:
-        return
-    for of, name, ours in (
-        (Channel, "_create_client", _one_client),
-        (Channel, "_brpop_read", _read_all),
-        (Channel, "_put_fanout", _put_counted),
-        (QoS, "append", _append_by_script),
-        (QoS, "ack", _ack_soon),
-        (QoS, "restore_unacked_once", _cross_out_first),
-        (Transport, "register_with_event_loop", _with_loop),
-    ):
-        setattr(of, name, ours)
+    counted = getattr(channel, "heard", None)
+    return counted is None or counted > 0

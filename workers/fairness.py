@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from celery.worker import state
 from celery.worker.consumer import Consumer
-from kombu.transport.redis import Channel
 
-from workers import broker, runtime
+from workers import runtime
 from workers.handover import InPlace
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def now() -> Shares:
 
 
 class Turns:
-    """The order in which kombu asks for the queues: a ``queue_order_strategy``."""
+    """The order in which a channel of :mod:`workers.broker` asks for the queues: a ``queue_order_strategy``."""
 
     def __init__(self, queues: Iterable[str] = ()) -> None:
         self._stores: dict[str, list[str]] = {}  # in the order of their turns
@@ -77,12 +76,12 @@ class Turns:
         order = [store for store in self._stores if store in found]
         self._stores = {store: found[store] for store in dict.fromkeys([*order, *found])}
 
-    def look(self) -> bool:
-        """Decide what is asked for next; whether some store must wait because it has its share."""
+    def look(self) -> float | None:
+        """Decide what is asked for next; if some store must wait because it has its share, for how many seconds."""
         shares = now()
         ready = [store for store in self._stores if not shares.full(store)]
         self._ready = [queue for store in ready for queue in self._stores[store]]
-        return len(ready) < len(self._stores)
+        return LOOK_AGAIN_SECONDS if len(ready) < len(self._stores) else None
 
     def consume(self, _number: int) -> list[str]:
         """The queues to ask for, the first one first."""
@@ -105,19 +104,3 @@ class FairConsumer(Consumer):  # type: ignore[misc]
             self.timer.call_after(LOOK_AGAIN_SECONDS, self.apply_eta_task, (task,), priority=6)
         else:
             super().apply_eta_task(task)
-
-
-_brpop_start: Any = Channel._brpop_start  # noqa: SLF001 - what is patched
-
-
-def _look_first(channel: Any, timeout: float | None = None) -> None:
-    turns = channel._queue_cycle  # noqa: SLF001
-    if isinstance(turns, Turns) and turns.look():
-        timeout = LOOK_AGAIN_SECONDS
-    _brpop_start(channel, timeout)
-
-
-def patch() -> None:
-    """Let kombu look at the shares before it asks Redis; for the versions that it was made for."""
-    if broker.MADE_FOR:
-        Channel._brpop_start = _look_first  # type: ignore[method-assign]  # noqa: SLF001

@@ -124,6 +124,10 @@ def broker(settings: Settings) -> dict[str, Any]:
             "master_name": address.service,
             "sentinel_kwargs": _to_sentinels(address, settings),
         }
+        if not address.tls:
+            from workers.net.sentinel import without_tls  # noqa: PLC0415 - as above
+
+            found["broker_transport_options"]["connection_class"] = without_tls(settings.in_clear.to)
     else:
         found["broker_url"] = _url("rediss" if address.tls else "redis", address, address.hosts[0])
     return found

@@ -1,4 +1,4 @@
-"""What kombu's patched transport keeps in a real Redis: kombu's own form, and nothing is lost on the way (P1)."""
+"""What our transport keeps in a real Redis: kombu's own form, and nothing is lost on the way (P1)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import kombu
 import pytest
 import redis
 from kombu.asynchronous import Hub, set_event_loop
-from kombu.transport.redis import Channel, QoS
+from kombu.transport import redis as theirs
 
-from workers import broker
+from workers.connection import Connection
 
 QUEUES = ("first", "second")
 
@@ -19,10 +19,10 @@ QUEUES = ("first", "second")
 class Worker:
     """What a worker's main thread does with the transport: a loop, a consumer, slots."""
 
-    def __init__(self, url, slots=64) -> None:
+    def __init__(self, url, slots=64, kind=Connection) -> None:
         self.hub = Hub()
         set_event_loop(self.hub)
-        self.connection = kombu.Connection(
+        self.connection = kind(
             url, transport_options={"queue_order_strategy": "priority", "priority_steps": [0]}
         )
         self.channel = self.connection.default_channel
@@ -63,8 +63,8 @@ def server(valkey, fresh_redis):
 def worker(valkey, server):
     made = []
 
-    def start(slots=64) -> Worker:
-        made.append(Worker(valkey, slots))
+    def start(slots=64, kind=Connection) -> Worker:
+        made.append(Worker(valkey, slots, kind))
         return made[-1]
 
     yield start
@@ -76,7 +76,7 @@ def worker(valkey, server):
 
 @pytest.fixture
 def send(valkey, server):
-    with kombu.Connection(valkey) as connection, connection.Producer() as producer:
+    with Connection(valkey) as connection, connection.Producer() as producer:
 
         def publish(*bodies, queue="first") -> None:
             for body in bodies:
@@ -141,17 +141,17 @@ def test_it_is_written_as_kombu_writes_it(worker, send, server, monkeypatch):
     one.until(lambda: len(one.got) == 2)
     ours = {tag: json.loads(text) for tag, text in server.hgetall("unacked").items()}
     for message in one.got:
-        broker._append(one.channel.qos, message, message.delivery_tag)
+        theirs.QoS.append(one.channel.qos, message, message.delivery_tag)
     assert {tag: json.loads(text) for tag, text in server.hgetall("unacked").items()} == ours
 
 
 def test_kombu_gives_back_what_was_fetched_here(worker, send, server):
-    """Of a worker that dies: by another one, that may be without the patch."""
+    """Of a worker that dies: by another one, that may have kombu's own transport."""
     send("one", "two", "three", queue="second")
     dead = worker()
     dead.until(lambda: len(dead.got) == 3)
     for tag in list(server.hgetall("unacked")):
-        QoS.restore_by_tag(dead.channel.qos, tag)
+        theirs.QoS.restore_by_tag(dead.channel.qos, tag)
     assert (server.llen("second"), unacknowledged(server)) == (3, set())
     dead.channel.qos._delivered.clear()
     heir = worker()
@@ -181,7 +181,7 @@ def test_or_with_the_next_message(worker, send, server):
 
 def test_without_a_loop_it_is_written_at_once(valkey, send, server):
     send("alone")
-    with kombu.Connection(valkey) as connection:
+    with Connection(valkey) as connection:
         message = connection.SimpleQueue("first").get(timeout=5)
         assert unacknowledged(server) == {message.delivery_tag}
         message.ack()
@@ -197,9 +197,9 @@ def test_redis_is_away_when_it_is_to_be_written(worker, send, server, monkeypatc
     with monkeypatch.context() as patch:
         away(one, patch)
         with pytest.raises(redis.ConnectionError):
-            broker._cross_out(one.channel.qos)
+            one.channel.qos.cross_out()
     assert len(unacknowledged(server)) == 1
-    broker._cross_out(one.channel.qos)
+    one.channel.qos.cross_out()
     assert unacknowledged(server) == set()
 
 
@@ -235,7 +235,7 @@ def test_a_worker_that_stops_leaves_everything_in_order(worker, send, server):
     tag = never.delivery_tag
     one.channel.qos._delivered.pop(tag)
     item = json.dumps(json.loads(server.hget("unacked", tag))[0])
-    one.channel.__dict__["_fetched"].append((b"first", item.encode()))
+    one.channel.fetched.append((b"first", item.encode()))
     one.channel.close()
     assert unacknowledged(server) == set()
     heir = worker()
@@ -265,14 +265,11 @@ def test_a_server_that_forgot_the_script(worker, send, server):
     assert len(unacknowledged(server)) == 3
 
 
-def test_kombu_still_needs_this(worker, send, server, monkeypatch):
-    """By itself it asks for each message, and has a transaction for each: when this fails, the patch can go."""
-    monkeypatch.setattr(Channel, "_brpop_read", broker._brpop_read)
-    monkeypatch.setattr(QoS, "append", broker._append)
-    monkeypatch.setattr(QoS, "ack", broker._ack)
+def test_kombu_still_needs_this(worker, send, server):
+    """By itself it asks for each message, and has a transaction for each: when this fails, ours can go."""
     send(*range(3))
     before = [commands(server, name) for name in ("brpop", "exec")]
-    one = worker()
+    one = worker(kind=kombu.Connection)
     one.until(lambda: len(one.got) == 3)
     for message in one.got:
         message.ack()

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import celery
 import pytest
 from celery import Celery, Task, chain
+from kombu.transport import redis as theirs
 from kombu.utils.scheduling import priority_cycle
 from packaging.version import Version
 
@@ -20,7 +21,7 @@ import tasks.probe
 import tasks.upkeep
 import tasks.watch
 from workers import app as module
-from workers import fairness, policy, queues
+from workers import broker, fairness, policy, queues
 from workers.handover import InPlace
 from workers.settings import Account, Secret, Settings
 
@@ -150,11 +151,18 @@ def test_a_retry_waits_while_its_store_has_its_share(work, monkeypatch):
     assert begun == [retry]
 
 
-def test_kombu_is_one_that_the_patch_was_made_for():
-    from kombu.transport.redis import Channel
-
-    assert fairness.broker.MADE_FOR
-    assert Channel._brpop_start is fairness._look_first
+def test_a_channel_looks_at_the_shares_before_it_asks_redis(monkeypatch):
+    """A store that has its share is asked for again soon: its slots become free without Redis knowing."""
+    asked = []
+    monkeypatch.setattr(theirs.Channel, "_brpop_start", lambda _, timeout=None: asked.append(timeout))
+    channel = broker.Channel.__new__(broker.Channel)
+    assert broker.MADE_FOR
+    for wait in (None, fairness.LOOK_AGAIN_SECONDS):
+        channel._queue_cycle = SimpleNamespace(look=lambda wait=wait: wait)
+        channel._brpop_start()
+    channel._queue_cycle = SimpleNamespace()  # of one store alone
+    channel._brpop_start(7)
+    assert asked == [None, fairness.LOOK_AGAIN_SECONDS, 7]
 
 
 def test_every_store_has_its_ticks_and_none_piles_up():
@@ -301,7 +309,10 @@ def test_a_retry_lets_go_of_all_that_was_at_hand(monkeypatch):
     from celery.app.trace import build_tracer
     from celery.canvas import Signature
 
+    from workers import lifecycle
     from workers.app import app
+
+    lifecycle.listen()  # as a worker does when it starts
 
     class Document:
         pass
