@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import billiard.exceptions
 import kombu.exceptions
 import redis
 import structlog
@@ -38,6 +39,7 @@ _QUIET = {
 _AWAY = (redis.ConnectionError, redis.TimeoutError, ConnectionError, kombu.exceptions.OperationalError)
 _SAY_AGAIN_SECONDS = 10.0
 _ARGUMENTS = frozenset({"data", "args", "kwargs", "argsrepr", "kwargsrepr"})
+_AGAIN_AND_AGAIN = "the connections to Redis end again and again: the next ones are made in a second"
 _FULL = (
     "Redis is full and takes nothing new: give it more memory (maxmemory). Nothing is lost, work goes on then"
 )
@@ -62,6 +64,9 @@ class OneLine(logging.Filter):
         if not theirs or not record.exc_info or logging.getLogger().level <= logging.DEBUG:
             return True
         causes = list(causes_of(record.exc_info[1]))
+        if record.name == "celery.beat" and len(causes) > 1:  # beat wraps what happened, and tells its stack
+            del causes[0]
+            record.msg, record.args = "Message Error: %s", (str(record.exc_info[1]),)
         if any(isinstance(cause, redis.exceptions.OutOfMemoryError) for cause in causes):
             record.msg, record.args = _FULL, ()
             what: object = _FULL
@@ -72,6 +77,10 @@ class OneLine(logging.Filter):
                 (str(causes[0]),),
             )
             return True
+        elif causes and isinstance(causes[0], billiard.exceptions.RestartFreqExceeded):
+            record.msg, record.args = _AGAIN_AND_AGAIN, ()
+            what = _AGAIN_AND_AGAIN
+            record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
         elif causes and isinstance(causes[0], _AWAY):
             what = (record.name, record.msg)
             record.levelno = min(record.levelno, logging.WARNING)

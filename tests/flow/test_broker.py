@@ -275,3 +275,27 @@ def test_kombu_still_needs_this(worker, send, server):
         message.ack()
     assert commands(server, "brpop") - before[0] >= 3
     assert commands(server, "exec") - before[1] >= 6
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_who_publishes_over_a_closed_channel_gets_another_one(valkey, server, refused):
+    """As beat does, whose channel was closed while Redis was full and took nothing: it keeps one for its whole life."""
+    with Connection(valkey) as connection, connection.Producer(auto_declare=False) as producer:
+        policy = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
+
+        def publish() -> None:
+            producer.publish(
+                "tick", exchange="", routing_key="first", serializer="json", retry=True, retry_policy=policy
+            )
+
+        publish()
+        if refused:
+            server.config_set("maxmemory", 1)
+            try:
+                with pytest.raises(kombu.exceptions.OperationalError):
+                    publish()
+            finally:
+                server.config_set("maxmemory", 0)
+        producer.channel.close()
+        publish()
+        assert server.llen("first") == 2

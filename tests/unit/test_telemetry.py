@@ -7,6 +7,7 @@ import json
 import logging
 import re
 
+import billiard.exceptions
 import kombu.exceptions
 import pytest
 import redis
@@ -303,6 +304,49 @@ def test_a_full_redis_is_one_plain_line_for_all_of_celery():
     [record] = seen
     assert record.getMessage().startswith("Redis is full")
     assert record.levelno == logging.ERROR
+    assert not record.exc_info
+
+
+def test_a_redis_that_drops_is_one_plain_line_for_beat():
+    """Beat wraps what happened, and adds its own stack to the words."""
+    rule, seen = telemetry.OneLine(clock=lambda: 100.0), []
+    for _ in range(3):
+        error = RuntimeError("Couldn't apply scheduled task sweep: the connection was closed")
+        error.__context__ = kombu.exceptions.OperationalError("the connection was closed")
+        record = logging.LogRecord(
+            "celery.beat",
+            logging.ERROR,
+            "",
+            1,
+            "Message Error: %s\n%s",
+            (error, ["  File x.py, line 1"]),
+            (RuntimeError, error, None),
+        )
+        seen += [record] if rule.filter(record) else []
+    [record] = seen
+    assert record.getMessage() == f"Message Error: {error}"
+    assert record.levelno == logging.WARNING
+    assert not record.exc_info
+
+
+def test_connections_that_end_again_and_again_are_one_plain_line():
+    """As when somebody ends them all, many times in a second: Celery's consumer rests for a second then."""
+    rule, seen = telemetry.OneLine(clock=lambda: 100.0), []
+    for _ in range(3):
+        error = billiard.exceptions.RestartFreqExceeded("5 in 1s")
+        record = logging.LogRecord(
+            "celery.worker.consumer.consumer",
+            logging.CRITICAL,
+            "",
+            1,
+            "Frequent restarts detected: %r",
+            (error,),
+            (type(error), error, None),
+        )
+        seen += [record] if rule.filter(record) else []
+    [record] = seen
+    assert record.getMessage().startswith("the connections to Redis end again and again")
+    assert record.levelno == logging.WARNING
     assert not record.exc_info
 
 
