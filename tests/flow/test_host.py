@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from workers.embedded import Embedded
+
 ROOT = Path(__file__).parents[2]
 
 HOST = '''
@@ -94,12 +96,11 @@ print(json.dumps({"imported": imported, "sent": same(), "state": asked.state}))
 
 
 @pytest.fixture(scope="module")
-def told(valkey, tmp_path_factory):
-    """What the host saw of itself."""
+def told(tmp_path_factory):
+    """What the host saw of itself; on a server of its own, as another test's worker would take its messages."""
     folder = tmp_path_factory.mktemp("host")
     clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    with redis.Redis.from_url(valkey) as client:
-        client.flushall()
+    with Embedded(folder / "redis") as server, redis.Redis.from_url(server.url) as client:
         done = subprocess.run(
             [sys.executable, "-c", HOST],
             cwd=folder,
@@ -110,7 +111,7 @@ def told(valkey, tmp_path_factory):
                 "VTEX_APP_KEY": "key",
                 "VTEX_APP_TOKEN": "token",
                 "ERP_URL": "sqlite:///erp.db",
-                "REDIS_URL": valkey,
+                "REDIS_URL": server.url,
             },
             capture_output=True,
             text=True,
