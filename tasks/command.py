@@ -169,7 +169,7 @@ class CommandWork:
         time that it was in vain, the next waits twice as long.
         """
         times = 2 if patient else 1
-        if not self.claim.sent and not self._may_be_forgotten(ABSENT_AFTER * times):
+        if not self.claim.sent and not self.may_be_forgotten(ABSENT_AFTER * times):
             return None
         now = self.book.ledger.now()
         looks = self.memo.setdefault("looks", [])
@@ -182,7 +182,7 @@ class CommandWork:
         after = max(ABSENT_GAP, min(enough - since, 10.0 if enough < LONG_ABSENCE else 60.0))
         return Later("whether VTEX has it already is being made sure", after, "follow")
 
-    def _may_be_forgotten(self, visible_after: float) -> bool:
+    def may_be_forgotten(self, visible_after: float = ABSENT_AFTER) -> bool:
         """Whether VTEX may have been sent this a moment ago, and the ledger that knew it was lost.
 
         Not if the order's handling began in this ledger's time: nothing was sent for it before. And not once VTEX
@@ -216,14 +216,27 @@ class CommandWork:
         """The commands of the order that are remembered, this one among them unless it is the only one."""
         return [] if self.claim.only else self.book.of_order(self.order_id)
 
-    def invoices(self, details: OrderDetails) -> list[tuple[str | None, str, int]]:
-        """(number, Output or Input, cents) of the order's invoices: VTEX's, and ours that it does not show yet."""
-        shown = [(p.number, "Input" if p.is_return else "Output", p.value or 0) for p in details.packages]
+    def invoices(self, details: OrderDetails) -> list[tuple[str | None, str, int | None]]:
+        """(number, Output or Input, cents) of the order's invoices: VTEX's, and ours that it does not show yet.
+
+        Of ours that it shows without their value, the value is ours.
+        """
+        done = [one.outcome for one in self.others() if one.kind == "invoice" and one.state == DONE]
+        ours = {one["invoiceNumber"]: one["invoiceValue"] for one in done}
+        shown = [
+            (
+                one.number,
+                "Input" if one.is_return else "Output",
+                ours.get(one.number) if one.value is None else one.value,
+            )
+            for one in details.packages
+        ]
         numbers = {number for number, _, _ in shown}
-        for record in self.others():
-            ours = record.outcome
-            if record.kind == "invoice" and record.state == DONE and ours.get("invoiceNumber") not in numbers:
-                shown.append((ours["invoiceNumber"], ours["type"], ours["invoiceValue"]))
+        shown += [
+            (one["invoiceNumber"], one["type"], one["invoiceValue"])
+            for one in done
+            if one["invoiceNumber"] not in numbers
+        ]
         return shown
 
 

@@ -9,22 +9,21 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from tasks import decisions
 from tasks.command import Command, CommandWork, Done, Later, Outcome, Refused
-from workers import errors
+from workers import errors, intake
 from workers.app import app
-from workers.command_ledger import DEAD, REFUSED, CommandRecord
+from workers.command_ledger import DEAD, DONE, REFUSED, CommandRecord
 from workers.net.words import clean
-from workers.vtex import states
+from workers.vtex import states, timeline
 from workers.vtex.change import Change
-from workers.vtex.details import CancellationRequest, OrderDetails, Package
+from workers.vtex.details import OrderDetails
 from workers.vtex.invoice import Invoice
-from workers.vtex.lenient import instant
 from workers.vtex.payloads import Cancel
-from workers.vtex.receipts import ChangeStatus
 from workers.vtex.tracking import Tracking
 
-#: (number, Output or Input, cents) of an order's invoices.
-Known = list[tuple[str | None, str, int]]
+#: (number, Output or Input, cents) of an order's invoices; None where VTEX does not show it.
+Known = list[tuple[str | None, str, int | None]]
 
 #: In these states VTEX takes an invoice; before them the invoice waits.
 _INVOICEABLE = states.IN_HANDLING - {"start-handling"}
@@ -40,11 +39,13 @@ _ENDED = {REFUSED: "refused", DEAD: "given up"}
 def invoice(work: CommandWork) -> Outcome:
     """Send an invoice (Output), or a return (Input), which moves money back."""
     wanted: Invoice = work.wanted
+    # asked before the order is read: a change that ends in between has made its value another one
+    changing = work.running_change()
     order = work.order()
     details = order.details()
     known = work.invoices(details)
     for number, kind, value in known:
-        if number == wanted.number and (kind, value) == (wanted.type, wanted.value):
+        if number == wanted.number and kind == wanted.type and value in (wanted.value, None):
             return _invoiced(wanted, details, known, None)
         if number == wanted.number:
             return Refused(
@@ -56,7 +57,7 @@ def invoice(work: CommandWork) -> Outcome:
     refusal = _not_of_that_value(wanted, details, known)
     if not refusal and (wait := work.absence_unsure(patient=wanted.moves_money_back)):
         return wait
-    if work.running_change():  # the order's value may be another one in the end
+    if changing:  # the order's value may be another one in the end
         return Later.wait("a change of the order is in progress: the invoice goes out when it has ended")
     if refusal:
         return refusal
@@ -66,7 +67,7 @@ def invoice(work: CommandWork) -> Outcome:
     except errors.Rejected:
         # it may be refused because VTEX has it, and did not show it when we looked
         refreshed = work.order().details()
-        if wanted.value not in {one.value for one in refreshed.invoices(wanted.number, wanted.type)}:
+        if not {wanted.value, None} & {one.value for one in refreshed.invoices(wanted.number, wanted.type)}:
             raise
         return _invoiced(wanted, refreshed, work.invoices(refreshed), None)
     return _invoiced(wanted, details, known, receipt.receipt)
@@ -117,7 +118,7 @@ def _not_of_that_value(wanted: Invoice, details: OrderDetails, known: Known) -> 
 
 
 def _sum(known: Known, kind: str) -> int:
-    return sum(value for _, type_, value in known if type_ == kind)
+    return sum(value or 0 for _, type_, value in known if type_ == kind)
 
 
 def _invoiced(wanted: Invoice, details: OrderDetails, known: Known, receipt: str | None) -> Done:
@@ -154,6 +155,15 @@ def tracking(work: CommandWork) -> Outcome:
     if package is None or number is None:
         return _no_invoice_yet(work, number)
     label, events = wanted.number_body(), wanted.events_body()
+    if label:
+        label["courier"] = label["courier"] or package.courier or ""
+        label["trackingUrl"] = label["trackingUrl"] or package.tracking_url or ""
+    if events:
+        earlier = _sent_before(work, number)
+        shown = [asdict(event) for event in package.events]
+        before = [event for one in earlier for event in one["events"]]
+        events["events"] = timeline.all_events(shown, before, events["events"])
+        events |= timeline.delivery(package, earlier, wanted.events_body() or {})
     if events and not label and not package.tracking_number:
         return Later.wait(f"invoice {number} has no tracking number yet, and VTEX takes events only after it")
     try:
@@ -162,7 +172,6 @@ def tracking(work: CommandWork) -> Outcome:
             work.vtex.update_invoice(work.order_id, number, label)
         if events:
             work.mark_sent()
-            events["events"] = _all_events(package, events.get("events") or [])
             work.vtex.update_tracking(work.order_id, number, events)
     except errors.NotFound:
         # VTEX shows the invoice, and it has not arrived everywhere at VTEX yet
@@ -178,16 +187,19 @@ def tracking(work: CommandWork) -> Outcome:
     )
 
 
-def _all_events(package: Package, new: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What VTEX has already, and the new ones: it is not documented whether a list replaces the one before."""
-    known = [asdict(event) for event in package.events]
-    seen = {_gist(event) for event in known}
-    return [*known, *(event for event in new if _gist(event) not in seen)]
-
-
-def _gist(event: dict[str, Any]) -> tuple[str, ...]:
-    date = str(event.get("date") or "")[:10]
-    return (date, *(str(event.get(name) or "").strip() for name in ("city", "state", "description")))
+def _sent_before(work: CommandWork, number: str) -> list[dict[str, Any]]:
+    """What earlier commands told VTEX of this parcel, the oldest first: VTEX may not show it yet."""
+    sent = []
+    for record in work.others():
+        if record.kind != "tracking" or record.state != DONE or record.outcome.get("invoiceNumber") != number:
+            continue
+        try:
+            one = intake.check("tracking", record.order_id, record.payload, zone=work.link.settings.timezone)
+        except errors.Invalid:
+            continue  # its content was erased
+        if progress := one.events_body():
+            sent.append(progress)
+    return sent
 
 
 @app.task(name="orders.cancel", base=Command, kind="cancel")
@@ -199,9 +211,8 @@ def cancel(work: CommandWork) -> Outcome:
     if status in states.CANCELED:
         return Done({"status": status}, "the order is canceled")
     requested = status in states.CANCELLATION_REQUESTED
-    # a request that came while an answer of ours was lost is ours
-    ours = work.memo.get("requested") or (work.claim.sent and not work.memo.get("confirming"))
-    if requested and (ours or (not wanted.confirm and _asks_the_same(wanted, details.open_request))):
+    if requested and decisions.is_ours(work, wanted, details):
+        work.memo.pop("elsewhere_since", None)
         work.mark_known(requested=True)
         return work.follow("the cancellation is requested, and not decided yet", "pass")
     if requested and not wanted.confirm:
@@ -209,24 +220,16 @@ def cancel(work: CommandWork) -> Outcome:
             "a cancellation is requested already and waits for a decision; "
             "a second request would confirm it: send it with confirm if that is meant"
         )
-    if not requested and work.memo.get("requested"):
-        return Refused(f"the cancellation was requested and then denied: the order is in {status} again")
+    if not requested and decisions.vtex_has_it(work):
+        return decisions.neither_requested_nor_canceled(work, status, details)
     if refusal := _no_cancellation(status, work.invoices(details)):
         return refusal
     if wait := work.absence_unsure():
         return wait
-    work.mark_sent(confirming=requested)
+    work.mark_sent(confirming=requested, state=status, denials=details.denials)
     work.vtex.cancel(work.order_id, reason=wanted.reason, requested_by_user=wanted.requested_by_user)
     work.mark_known(taken=True)
     return work.follow("VTEX took the cancellation; the order is not canceled yet", "pass")
-
-
-def _asks_the_same(wanted: Cancel, request: CancellationRequest | None) -> bool:
-    """Whether a request that stands is the one that is wanted: our own record of it may have been lost."""
-    return request is not None and (request.reason or None, bool(request.requested_by_user)) == (
-        wanted.reason,
-        wanted.requested_by_user,
-    )
 
 
 def _no_cancellation(status: str | None, known: Known) -> Refused | Later | None:
@@ -247,12 +250,12 @@ def change(work: CommandWork) -> Outcome:
     """Change an order's items or value, and follow the change until it is done or canceled."""
     wanted: Change = work.wanted
     if request := work.memo.get("request"):
-        return _follow_change(work, request)
+        return decisions.follow_change(work, request)
     legacy = work.legacy_changes
     history = [] if legacy else work.changes()
-    if not legacy and (request := _made_already(work, wanted, history)):
+    if not legacy and (request := decisions.made_already(work, wanted, history)):
         work.memo["request"] = request
-        return _follow_change(work, request)
+        return decisions.follow_change(work, request)
     order = work.order()
     if refusal := _no_change(order.status, work.invoices(order.details())):
         return refusal
@@ -282,49 +285,6 @@ def _no_change(status: str | None, known: Known) -> Refused | Later | None:
     if status not in _CHANGEABLE:
         return Later.wait(f"the order is in {status}, and VTEX takes changes once it is in handling")
     return None
-
-
-def _made_already(work: CommandWork, wanted: Change, history: list[ChangeStatus]) -> str | None:
-    """Which of the order's changes is this one: its answer was lost, or our own record of it.
-
-    An equal change that was there before does not count, nor one that another command explains, nor one that was
-    canceled. One from the time before this ledger does: then the ERP asks again for what we have forgotten.
-    The history has no author, so one that was made by hand at that time counts, too.
-    """
-    equal = [one for one in history if wanted.may_be(one)]
-    if work.claim.sent:
-        before = set(work.memo.get("before", ()))
-        return next((one.request_id for one in reversed(equal) if one.request_id not in before), None)
-    explained = {record.outcome.get("requestId") for record in work.others()}
-    known_since = work.known_since()
-    for one in reversed(equal):
-        if one.request_id in explained or not one.date or _instant(one.date) >= known_since:
-            continue
-        if not work.vtex.get_change(work.order_id, one.request_id).canceled:
-            return one.request_id
-    return None
-
-
-def _instant(date: str) -> str:
-    try:
-        return instant(date)
-    except ValueError:
-        return ""
-
-
-def _follow_change(work: CommandWork, request: str) -> Outcome:
-    now = work.vtex.get_change(work.order_id, request)
-    if now.done:
-        return Done({"requestId": request, "total": now.total}, "VTEX has changed the order")
-    if now.canceled:
-        return Refused(
-            f"VTEX canceled the change: {clean(now.cancellation_reason, (), 200) or 'no reason given'}"
-        )
-    if now.finished:
-        return Refused(
-            f"the change ended at VTEX in {now.status or 'an unknown state'}: look at the order there"
-        )
-    return work.follow(f"the change is in {now.status}")
 
 
 def _only_invoice(known: Known) -> str | Refused | None:

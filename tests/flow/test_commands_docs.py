@@ -105,7 +105,7 @@ def test_python_beside_the_workers(erp, capsys):
 def test_the_page_names_refusals_in_the_program_s_own_words():
     code = " ".join(
         (ROOT / path).read_text(encoding="utf-8")
-        for path in ("tasks/commands.py", "tasks/command.py", "workers/intake.py")
+        for path in ("tasks/commands.py", "tasks/decisions.py", "tasks/command.py", "workers/intake.py")
     )
     words = re.sub(r'"\s*f?"', "", re.sub(r"\{[^}]*\}", "…", code))
     rows = re.findall(

@@ -167,7 +167,7 @@ def test_a_whole_invoice() -> None:
                 "id": "345117",
                 "price": 9003,
                 "quantity": 2,
-                "description": "Blue\ncup",
+                "description": "Blue cup",
                 "unitMultiplier": 1.5,
             }
         ],

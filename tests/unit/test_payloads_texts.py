@@ -118,8 +118,9 @@ def test_the_stand_in_s_companies_and_goods_have_right_check_digits() -> None:
     ("\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",) * 2,
     ("\uf0b7 item", "\uf0b7 item"),  # a word processor's bullet
     ("\U000323b0",) * 2,  # a character that may be given in a later Unicode
-    ("Sem estoque\nFalar\tcom a loja\r\nhoje", "Sem estoque\nFalar\tcom a loja\r\nhoje"),
-    ("um\u2028dois", "um\ndois"),
+    ("Sem estoque\nFalar\tcom a loja\r\nhoje", "Sem estoque Falar com a loja hoje"),
+    ("um\u2028dois", "um dois"),
+    ("Nitero\u0301i  hoje", "Niterói hoje"),
 ])  # fmt: skip
 def test_what_is_copied_from_forms_passes(written: str, sent: str) -> None:
     assert sent_reason(written) == sent

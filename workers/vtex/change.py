@@ -20,8 +20,6 @@ from workers.vtex.values import Cents, Count, Many, One, Text, Thing
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from workers.vtex.receipts import ChangeStatus
-
 LONGEST_REASON = 1000
 _GUIDE = ("discountValue", "incrementValue", "itemsAdded", "itemsRemoved")
 _MODIFICATIONS = ("manualDiscountValue", "manualIncrementValue", "add", "remove", "replace", "settings")
@@ -122,27 +120,6 @@ class Change:
     def fingerprint(self) -> str:
         """The same for the same change, in either spelling."""
         return fingerprint("change", self)
-
-    def may_be(self, seen: ChangeStatus) -> bool:
-        """Whether a change that VTEX shows may be this one.
-
-        VTEX gives a change its id, so after an answer that was lost only its contents tell. What cannot be
-        read of ``seen`` does not speak against it.
-        """
-        ours: tuple[tuple[Any, Any], ...] = (
-            (seen.reason, self.reason),
-            (seen.discount, self.discount),
-            (seen.increment, self.increment),
-            (seen.added, _outline(self.added)),
-            (seen.removed, _outline(self.removed)),
-            (seen.replaced, _outline(item for each in self.replaced for item in each.old.items)),
-            (seen.replacing, _outline(item for each in self.replaced for item in each.new.items)),
-        )
-        return all(theirs is None or theirs == own for theirs, own in ours)
-
-
-def _outline(items: Any) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted((item.id, item.quantity) for item in items))
 
 
 class ChangedItemSchema(Form):

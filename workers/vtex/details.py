@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from marshmallow import post_load
 
-from workers.vtex.lenient import OPTIONAL, AnyCase, Count, Flag, Part, Parts, Text, lower_keys
+from workers.vtex.lenient import OPTIONAL, AnyCase, Count, Flag, Part, Parts, Text, Words, lower_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +54,7 @@ class Package:
     courier: str | None
     tracking_number: str | None
     tracking_url: str | None
-    finished: bool
+    finished: bool  # delivered, and ``delivered`` is when
     delivered: str | None
     events: tuple[PackageEvent, ...]
     items: tuple[PackageItem, ...]
@@ -193,15 +193,20 @@ class OrderDetails:
         return sum(package.value or 0 for package in self.outputs)
 
     @property
+    def denials(self) -> int:
+        """How many requests to cancel were refused."""
+        return sum(request.denied for request in self.cancellation_requests)
+
+    @property
     def open_request(self) -> CancellationRequest | None:
         """The last request to cancel that nobody refused. Whether it still stands, the order's status says."""
         return next((request for request in reversed(self.cancellation_requests) if not request.denied), None)
 
 
 class _EventSchema(AnyCase):
-    city = Text(**OPTIONAL)
-    state = Text(**OPTIONAL)
-    description = Text(**OPTIONAL)
+    city = Words(**OPTIONAL)
+    state = Words(**OPTIONAL)
+    description = Words(**OPTIONAL)
     createdate = Text(**OPTIONAL)
     lastchange = Text(**OPTIONAL)
 
@@ -238,7 +243,7 @@ class _PackageSchema(AnyCase):
     issued = Text(data_key="issuancedate", **OPTIONAL)
     key = Text(data_key="invoicekey", **OPTIONAL)
     url = Text(data_key="invoiceurl", **OPTIONAL)
-    courier = Text(**OPTIONAL)
+    courier = Words(**OPTIONAL)
     tracking_number = Text(data_key="trackingnumber", **OPTIONAL)
     tracking_url = Text(data_key="trackingurl", **OPTIONAL)
     status = Part(_CourierStatusSchema(), data_key="courierstatus")
@@ -262,7 +267,7 @@ class _PackagesSchema(AnyCase):
 
 class _RequestSchema(AnyCase):
     id = Text(**OPTIONAL)
-    reason = Text(**OPTIONAL)
+    reason = Words(**OPTIONAL)
     requested_by_user = Flag(data_key="requestedbyuser", **OPTIONAL)
     at = Text(data_key="cancellationrequestdate", **OPTIONAL)
     denied = Flag(data_key="deniedbyseller", **OPTIONAL)

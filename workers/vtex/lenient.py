@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import EXCLUDE, Schema, fields, pre_load
 
+from workers.vtex import texts
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -48,6 +50,18 @@ class Text(fields.Field[str | None]):
             return None
         text = value.strip()
         return text if text and text.isprintable() else None
+
+
+class Words(fields.Field[str | None]):
+    """A text that was written by somebody, in its normal form (:mod:`workers.vtex.texts`), to compare or to send on.
+
+    Blank or of another type is None; a number is its digits.
+    """
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str | None:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        return (texts.normal(value) or None) if isinstance(value, str) else None
 
 
 class Flag(fields.Field[bool | None]):

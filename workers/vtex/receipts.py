@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workers.errors import Unavailable
 from workers.net.words import clean
-from workers.vtex.lenient import OPTIONAL, AnyCase, Count, Flag, Part, Text, Texts
+from workers.vtex.lenient import OPTIONAL, AnyCase, Count, Flag, Part, Text, Texts, Words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,7 +101,7 @@ class _ReceiptSchema(AnyCase):
 
 
 class _CancellationSchema(AnyCase):
-    reason = Text(**OPTIONAL)
+    reason = Words(**OPTIONAL)
 
 
 class _ChangeSchema(AnyCase):
@@ -110,7 +110,7 @@ class _ChangeSchema(AnyCase):
     in_progress = Flag(data_key="inprogress", **OPTIONAL)
     finished = Flag(**OPTIONAL)
     date = Text(**OPTIONAL)
-    reason = Text(**OPTIONAL)
+    reason = Words(**OPTIONAL)
     discount = Count(data_key="manualdiscountvalue", **OPTIONAL)
     increment = Count(data_key="manualincrementvalue", **OPTIONAL)
     total = Count(data_key="totalchangevalue", **OPTIONAL)
@@ -168,7 +168,9 @@ def load_change_status(body: object) -> ChangeStatus:
 
 def load_changes(body: object) -> list[ChangeStatus]:
     """An order's history of changes; Unavailable if the answer is none."""
-    requests = body.get("requests") if isinstance(body, dict) else body
+    requests = body
+    if isinstance(body, dict) and "requests" in body:
+        requests = [] if body["requests"] is None else body["requests"]  # null is how some write an empty list
     if not isinstance(requests, list) or body == []:  # VTEX's own empty history is an object
         raise Unavailable("the answer is not a history of changes")
     return [_change(item) for item in requests if isinstance(item, dict)]

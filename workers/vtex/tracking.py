@@ -27,7 +27,8 @@ class Tracking:
     """Tracking, ready to be sent.
 
     ``invoice_number`` is None if the ERP left it out: then the order must have one invoice.
-    ``number`` is what PATCH gets and ``progress`` what PUT gets; one of them may be None, not both.
+    ``number`` is what PATCH gets and ``progress`` what PUT gets; one of them may be None, not both. What the ERP left
+    out is "" or None in them: it stays at VTEX as it is.
     """
 
     invoice_number: str | None
@@ -84,7 +85,11 @@ class TrackingSchema(Form):
     tracking_url = Url("Where to follow the parcel", data_key="trackingUrl", load_default=None)
     courier = Text("The carrier's name", longest=200, load_default=None)
     dispatched = When("When the parcel left", data_key="dispatchedDate", load_default=None)
-    is_delivered = Flag("Whether it has arrived", data_key="isDelivered", load_default=None)
+    is_delivered = Flag(
+        "Whether it has arrived; left out, it stays as it is: only false takes a delivery back",
+        data_key="isDelivered",
+        load_default=None,
+    )
     delivered = When("When it arrived", data_key="deliveredDate", load_default=None)
     events = Many(
         TrackingEventSchema, "All that happened so far: the whole list each time", load_default=None
@@ -130,7 +135,7 @@ def make_tracking(data: Mapping[str, Any], zone: tzinfo) -> Tracking:
         }
     if data["is_delivered"] is not None or data["events"]:
         progress = {
-            "isDelivered": bool(data["is_delivered"]),
+            "isDelivered": data["is_delivered"],
             # Not made up from the last event: VTEX takes null, a wrong day would stand in the customer's account.
             "deliveredDate": delivered.minute(zone) if delivered else None,
             "events": [

@@ -13,7 +13,7 @@ from xml.parsers import expat
 
 from marshmallow import ValidationError, fields
 
-from workers.vtex import characters, dates, money
+from workers.vtex import characters, dates, money, texts
 
 if TYPE_CHECKING:
     from marshmallow import Schema
@@ -93,10 +93,14 @@ class When(_Strict[dates.When | None]):
 
 
 class Text(_Strict[str | None]):
-    """A text, trimmed. A whole number is its digits: an ERP's ids are often numbers. Blank is None.
+    """A text in its normal form (:mod:`workers.vtex.texts`); blank is None.
 
-    ``lines``: it may have line breaks and tabs.
+    A whole number is its digits: an ERP's ids are often numbers.
+    ``lines``: it may be written with line breaks and tabs; they are sent as blanks.
     """
+
+    #: Whether it is brought into the normal form, in which VTEX's copies of it are recognized.
+    normalized: ClassVar[bool] = True
 
     def __init__(self, about: str, *, longest: int, lines: bool = False, **kwargs: Any) -> None:
         super().__init__(about, metadata={"maxLength": longest}, **kwargs)
@@ -112,6 +116,7 @@ class Text(_Strict[str | None]):
             text = characters.cleaned(value, lines=self._lines)
         except ValueError as error:
             raise ValidationError(str(error)) from None
+        text = texts.normal(text) if self.normalized else text
         if not text and self.required:
             raise ValidationError("is empty; it cannot be")
         if len(text) > self._longest:
@@ -165,6 +170,8 @@ class InvoiceNumber(Text):
 
 class Url(Text):
     """A web address that a customer may follow."""
+
+    normalized: ClassVar[bool] = False
 
     def __init__(self, about: str, **kwargs: Any) -> None:
         super().__init__(about, longest=LONGEST_URL, **kwargs)
