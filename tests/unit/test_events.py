@@ -85,7 +85,7 @@ def test_while_nobody_listens_no_task_s_events_are_made_and_each_heartbeat_asks(
     sent = dispatcher.producer.sent
     dispatcher.send("task-received")
     assert sent == [["task-received"]]
-    dispatcher.producer.channel._heard = 0
+    dispatcher.producer.channel.heard = 0
     dispatcher.send("worker-heartbeat")
     dispatcher.send("task-started")
     now[0] += events.TOGETHER
@@ -96,7 +96,7 @@ def test_while_nobody_listens_no_task_s_events_are_made_and_each_heartbeat_asks(
     assert sent[1:] == ["worker-heartbeat", ["task-started", "task-succeeded"]]
     dispatcher.send("worker-heartbeat")
     assert sent[3:] == ["worker-heartbeat", []]
-    dispatcher.producer.channel._heard = 1
+    dispatcher.producer.channel.heard = 1
     dispatcher.send("worker-heartbeat")
     now[0] += events.TOGETHER
     dispatcher.send("task-received")
@@ -104,7 +104,7 @@ def test_while_nobody_listens_no_task_s_events_are_made_and_each_heartbeat_asks(
 
 
 def test_a_connection_that_is_lost_says_nothing_of_who_listens(dispatcher, now):
-    dispatcher.producer.channel._heard = 0
+    dispatcher.producer.channel.heard = 0
     dispatcher.producer.during = lambda: {}["the connection is lost"]
     dispatcher.send("task-received")
     dispatcher.producer = None  # it is closed, and tasks go on
