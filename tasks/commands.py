@@ -6,7 +6,6 @@ have done it by hand. A write whose answer was lost is looked for, and only sent
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from tasks import decisions
@@ -158,12 +157,6 @@ def tracking(work: CommandWork) -> Outcome:
     if label:
         label["courier"] = label["courier"] or package.courier or ""
         label["trackingUrl"] = label["trackingUrl"] or package.tracking_url or ""
-    if events:
-        earlier = _sent_before(work, number)
-        shown = [asdict(event) for event in package.events]
-        before = [event for one in earlier for event in one["events"]]
-        events["events"] = timeline.all_events(shown, before, events["events"])
-        events |= timeline.delivery(package, earlier, wanted.events_body() or {})
     if events and not label and not package.tracking_number:
         return Later.wait(f"invoice {number} has no tracking number yet, and VTEX takes events only after it")
     try:
@@ -171,6 +164,7 @@ def tracking(work: CommandWork) -> Outcome:
             work.mark_sent()
             work.vtex.update_invoice(work.order_id, number, label)
         if events:
+            events = timeline.whole(package, _sent_before(work, number), events)
             work.mark_sent()
             work.vtex.update_tracking(work.order_id, number, events)
     except errors.NotFound:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tasks.command import CommandWork, Done, Outcome, Refused
 from workers.net.words import clean
 from workers.vtex import same_change, texts
-from workers.vtex.lenient import instant
+from workers.vtex.lenient import instant_or_empty
 
 if TYPE_CHECKING:
     from workers.vtex.change import Change
@@ -79,18 +79,11 @@ def made_already(work: CommandWork, wanted: Change, history: list[ChangeStatus])
         return found[0].request_id if found else None
     known_since = work.known_since()
     for one in candidates:
-        if not one.date or _instant(one.date) >= known_since or not same_change.equal(wanted, one):
+        if not one.date or instant_or_empty(one.date) >= known_since or not same_change.equal(wanted, one):
             continue
         if not work.vtex.get_change(work.order_id, one.request_id).canceled:
             return one.request_id
     return None
-
-
-def _instant(date: str) -> str:
-    try:
-        return instant(date)
-    except ValueError:
-        return ""
 
 
 def follow_change(work: CommandWork, request: str) -> Outcome:

@@ -40,6 +40,14 @@ def instant(text: str) -> str:
     return f"{moment.isoformat()}.{(fraction or '').ljust(7, '0')}Z"
 
 
+def instant_or_empty(value: object) -> str:
+    """The same; "" for whatever cannot be read as one."""
+    try:
+        return instant(value) if isinstance(value, str) else ""
+    except ValueError:
+        return ""
+
+
 class Text(fields.Field[str | None]):
     """A short text: trimmed; blank, unprintable or of another type is None; a number is its digits."""
 
@@ -96,10 +104,7 @@ class Instant(fields.Field[str]):
     """A canonical instant, "" for whatever cannot be read as one."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
-        try:
-            return instant(value) if isinstance(value, str) else ""
-        except ValueError:
-            return ""
+        return instant_or_empty(value)
 
 
 class Texts(fields.Field[tuple[str, ...]]):

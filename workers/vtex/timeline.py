@@ -8,11 +8,12 @@ shows an event of ours, ours is sent: VTEX's copy may be cut or worded in anothe
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from workers.vtex import texts
-from workers.vtex.lenient import instant
+from workers.vtex.lenient import instant_or_empty
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,16 @@ _DAY_FIRST = re.compile(r"(\d\d)/(\d\d)/(\d{4})(?!\d)", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d(?!\d)", re.ASCII)
 
 Event = dict[str, Any]
+
+
+def whole(package: Package, earlier: Sequence[Mapping[str, Any]], new: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``Vtex.update_tracking`` sends: what the command says (``Tracking.events_body()``), and what stands already.
+
+    ``earlier`` is what earlier commands of this parcel sent, the oldest first.
+    """
+    shown = (asdict(event) for event in package.events)
+    before = (event for said in earlier for event in said["events"])
+    return {**delivery(package, earlier, new), "events": all_events(shown, before, new["events"])}
 
 
 def all_events(shown: Iterable[Event], earlier: Iterable[Event], new: Iterable[Event]) -> list[Event]:
@@ -39,10 +50,7 @@ def all_events(shown: Iterable[Event], earlier: Iterable[Event], new: Iterable[E
 def delivery(
     package: Package, earlier: Sequence[Mapping[str, Any]], new: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """``isDelivered`` and ``deliveredDate`` as they are sent; what the command leaves out stays as it is.
-
-    ``earlier`` is what earlier commands of this parcel sent, the oldest first.
-    """
+    """``isDelivered`` and ``deliveredDate`` as they are sent; what the command leaves out stays as it is."""
     delivered, at = package.finished, package.delivered
     for said in (*earlier, new):
         if said["isDelivered"] is not None:
@@ -81,10 +89,7 @@ def _days(text: Any) -> list[str]:
         return [day for day in (f"{year}-{second}-{first}", f"{year}-{first}-{second}") if _exists(day)]
     if not _DAY.match(text):
         return []
-    try:
-        return list(dict.fromkeys([text[:10], instant(text)[:10]]))
-    except ValueError:
-        return [text[:10]] if _exists(text[:10]) else []
+    return [day for day in dict.fromkeys([text[:10], instant_or_empty(text)[:10]]) if _exists(day)]
 
 
 def _exists(day: str) -> bool:
