@@ -13,7 +13,7 @@ from typing import Any
 from celery import bootsteps, signals
 from celery.app.log import Logging as CeleryLogging
 
-from workers import interpreter, runtime, telemetry
+from workers import interpreter, runtime, telemetry, tracebacks
 from workers import settings as settings_module
 from workers.heartbeat import Heartbeat
 
@@ -76,7 +76,7 @@ def _let_go(reason: BaseException, **_: Any) -> None:
 
     Until Python looked for such circles, a few hundred commands that wait would be a hundred megabytes.
     """
-    for error in telemetry.causes_of(reason):
+    for error in tracebacks.causes_of(reason):
         error.__traceback__ = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -38,7 +38,7 @@ _QUIET = {
 #: What Celery and kombu meet when Redis drops.
 _AWAY = (redis.ConnectionError, redis.TimeoutError, ConnectionError, kombu.exceptions.OperationalError)
 _SAY_AGAIN_SECONDS = 10.0
-_ARGUMENTS = frozenset({"data", "args", "kwargs", "argsrepr", "kwargsrepr"})
+_ARGUMENTS = ("data", "args", "kwargs", "argsrepr", "kwargsrepr")
 _AGAIN_AND_AGAIN = "the connections to Redis end again and again: the next ones are made in a second"
 _FULL = (
     "Redis is full and takes nothing new: give it more memory (maxmemory). Nothing is lost, work goes on then"
@@ -63,7 +63,7 @@ class OneLine(logging.Filter):
         theirs = record.name.startswith(("celery.", "kombu."))
         if not theirs or not record.exc_info or logging.getLogger().level <= logging.DEBUG:
             return True
-        causes = list(causes_of(record.exc_info[1]))
+        causes = list(tracebacks.causes_of(record.exc_info[1]))
         if record.name == "celery.beat" and len(causes) > 1:  # beat wraps what happened, and tells its stack
             del causes[0]
             record.msg, record.args = "Message Error: %s", (str(record.exc_info[1]),)
@@ -93,13 +93,6 @@ class OneLine(logging.Filter):
         self._said[what] = now
         record.exc_info = record.exc_text = None
         return True
-
-
-def causes_of(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, what it was raised from, and so on; kombu and beat wrap what Redis said."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 class Redactor:
@@ -149,7 +142,9 @@ def _for_people(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, An
 
 def _no_arguments(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
     """Celery hangs a task's arguments on its records (``data``, ``args``, ``kwargs``): they hold people's data."""
-    return {name: value for name, value in event.items() if name not in _ARGUMENTS}
+    for name in _ARGUMENTS:
+        event.pop(name, None)
+    return event
 
 
 def _duration(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -178,7 +173,7 @@ def secrets_of(settings: Settings) -> set[str]:
         for secret in one.erp_signing_secret.reveal().split():
             found |= {secret, secret.removeprefix("whsec_")}
         found |= secrets_in(one.erp_url)
-    return found | secrets_in((settings.redis_url or "").partition("?")[0])  # its query has no secret
+    return found | secrets_in(settings.redis_url or "")
 
 
 def set_up(settings: Settings, *, stream: Any = None) -> None:

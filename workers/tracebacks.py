@@ -26,7 +26,7 @@ def rendered(exc_info: Any) -> str:
     """The traceback of ``(type, error, traceback)`` as text, with its causes."""
     _, error, _ = exc_info
     text = "".join(traceback.format_exception(error)).rstrip()
-    for one in _chain(error):
+    for one in causes_of(error):
         said = str(one)
         if said and isinstance(one, ValueError | LookupError):
             known = _words_of(one) if isinstance(one, KeyError) else frozenset()
@@ -34,7 +34,7 @@ def rendered(exc_info: Any) -> str:
     return impersonal(text)
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
     """The error, what it was raised from, and so on; each once."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from urllib.parse import unquote, unquote_plus
 
-#: What libpq takes in a query and what is nobody's secret (PostgreSQL's documentation, "Parameter Key Words"). Their
-#: usual values are words such as ``require``, which would be struck out of every text.
+#: What libpq takes in a query (PostgreSQL's documentation, "Parameter Key Words"), and the one name that an address of
+#: Redis may have there, ``ssl_cert_reqs``: nobody's secrets. Their usual values are words such as ``require``, which
+#: would be struck out of every text.
 _INNOCENT = frozenset(
     {
         "application_name", "channel_binding", "client_encoding", "connect_timeout", "dbname",
         "fallback_application_name", "gssencmode", "gsslib", "host", "hostaddr", "keepalives",
         "keepalives_count", "keepalives_idle", "keepalives_interval", "krbsrvname", "load_balance_hosts",
         "max_protocol_version", "min_protocol_version", "options", "port", "replication", "require_auth",
-        "service", "ssl_max_protocol_version", "ssl_min_protocol_version", "sslcert", "sslcertmode",
+        "service", "ssl_cert_reqs", "ssl_max_protocol_version", "ssl_min_protocol_version", "sslcert", "sslcertmode",
         "sslcompression", "sslcrl", "sslcrldir", "sslkey", "sslmode", "sslnegotiation", "sslrootcert",
         "sslsni", "target_session_attrs", "tcp_user_timeout", "user",
     }
