@@ -139,9 +139,8 @@ class QoS(theirs.QoS):  # type: ignore[misc]
 
     def restore_unacked_once(self, *args: Any, **options: Any) -> None:
         """Before a channel closes, and gives back what is unacknowledged: what nobody got goes back, too."""
-        with suppress(
-            redis.RedisError
-        ):  # Redis is away: they come again when their visibility timeout is over
+        # while Redis is away: they come again when their visibility timeout is over
+        with suppress(redis.RedisError):
             self.cross_out()
             while self.channel.fetched:
                 _, item = self.channel.fetched.popleft()
@@ -181,9 +180,8 @@ class Channel(theirs.Channel):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self.kept_client: Any = None
-        self.fetched: deque[tuple[bytes, bytes]] = (
-            deque()
-        )  # queue and message, written down and not delivered
+        # queue and message, written down and not delivered
+        self.fetched: deque[tuple[bytes, bytes]] = deque()
         self.written = ""  # the tag of the one that is being delivered
         self.heard: int | None = None
         super().__init__(*args, **options)
@@ -203,9 +201,8 @@ class Channel(theirs.Channel):  # type: ignore[misc]
         return kept
 
     def _brpop_start(self, timeout: float | None = None) -> None:
-        look = getattr(
-            self._queue_cycle, "look", None
-        )  # several stores' turns: the shares are looked at first
+        # several stores' turns: the shares are looked at first
+        look = getattr(self._queue_cycle, "look", None)
         seconds = look() if look else None
         super()._brpop_start(timeout if seconds is None else seconds)
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 _OURS = "vo:_:"
 
-#: A process that lives now, by its :attr:`~workers.heartbeat.Heartbeat.who`; the workers that are missed if they stop.
-WORKER, BEAT, WORKERS = f"{_OURS}worker:", f"{_OURS}beat:", f"{_OURS}workers"
-#: The processes that began and did not end; a stream of those that died; how often each has said that it lives.
-BEGUN, DEATHS, BEATS = f"{_OURS}begun", f"{_OURS}deaths", f"{_OURS}beats:"
-#: Never written: which rights our user has is tried on it (:mod:`workers.rights`).
-RIGHTS = f"{_OURS}rights"
-
 
 def process(kind: str) -> str:
     """What the keys of the living processes of a kind begin with."""
     return f"{_OURS}{kind}:"
+
+
+#: A process that lives now, by its :attr:`~workers.heartbeat.Heartbeat.who`; the workers that are missed if they stop.
+WORKER, BEAT, WORKERS = process("worker"), process("beat"), f"{_OURS}workers"
+#: The processes that began and did not end; a stream of those that died; how often each has said that it lives.
+BEGUN, DEATHS, BEATS = f"{_OURS}begun", f"{_OURS}deaths", f"{_OURS}beats:"
+#: Never written: which rights our user has is tried on it (:mod:`workers.rights`).
+RIGHTS = f"{_OURS}rights"
 
 
 def of_store(account: str, shadow: str = "") -> str:

@@ -148,10 +148,10 @@ class HttpSink:
                 status=status,
             )
         words = ""
-        if delivery is None:  # a check: it is about nobody's order
-            words = fit_to_print(" ".join(_reasons(answer)), secrets=self._secrets)
-        elif delivery.type not in COMMANDS:  # of a command no order is at hand that says whom words may quote
-            words = fit_to_print(" ".join(_reasons(answer)), delivery.document, self._secrets)
+        if delivery is None or delivery.type not in COMMANDS:
+            # a check is about nobody's order; of a command no order is at hand that says whom words may quote
+            document = delivery.document if delivery else ""
+            words = fit_to_print(" ".join(_reasons(answer)), document, self._secrets)
         heard = f"{self._name} answered {status}" + (f": {words}" if words else "")
         if status in _REFUSES_THE_ORDER:
             return errors.Rejected(heard, status=status)

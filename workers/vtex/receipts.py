@@ -170,9 +170,8 @@ def load_changes(body: object) -> list[ChangeStatus]:
     """An order's history of changes; Unavailable if the answer is none."""
     requests = body
     if isinstance(body, dict) and "requests" in body:
-        requests = (
-            [] if body["requests"] is None else body["requests"]
-        )  # null is how some write an empty list
+        # null is how some write an empty list
+        requests = [] if body["requests"] is None else body["requests"]
     if not isinstance(requests, list) or body == []:  # VTEX's own empty history is an object
         raise Unavailable("the answer is not a history of changes")
     return [_change(item) for item in requests if isinstance(item, dict)]

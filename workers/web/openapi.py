@@ -70,7 +70,7 @@ Send invoices, tracking, cancellations and changes to VTEX, and see how orders a
 
 Every request needs `Authorization: Bearer` and a token. A command is answered with 202 once it is recorded durably;
 it is then carried to VTEX whatever happens, and `GET /v1/commands/{id}` tells how it ended. Money is in whole cents.
-Moments are in UTC, in the form of RFC 3339: `2026-11-20T14:03:32.100Z`.
+Times are in UTC, in the form of RFC 3339: `2026-11-20T14:03:32.100Z`.
 """
 
 
